@@ -20,10 +20,11 @@ type queue struct {
 	dropped atomic.Uint64
 	lost    func(n uint64) []byte // renders the record that tells of drops
 
-	closing   chan struct{} // closed by the first close
-	abandon   chan struct{} // closed when close gave up waiting
-	finished  chan struct{} // closed by run
-	closeOnce sync.Once
+	closing     chan struct{} // closed by the first close
+	abandon     chan struct{} // closed when close gave up waiting
+	finished    chan struct{} // closed by run
+	closeOnce   sync.Once
+	abandonOnce sync.Once
 }
 
 func newQueue(w writer, lost func(uint64) []byte) *queue {
@@ -64,11 +65,7 @@ func (q *queue) close(ctx context.Context) error {
 	case <-q.finished:
 		return nil
 	case <-ctx.Done():
-		select {
-		case <-q.abandon:
-		default:
-			close(q.abandon)
-		}
+		q.abandonOnce.Do(func() { close(q.abandon) })
 		return context.Cause(ctx)
 	}
 }

@@ -67,7 +67,7 @@ func (s *socket) send(text string, pass *os.File) error {
 		}
 	})
 	if err != nil {
-		return err
+		return os.ErrClosed // the only reason Control has
 	}
 	return os.NewSyscallError("sendmsg", sendErr)
 }
