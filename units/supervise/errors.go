@@ -1,0 +1,31 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// The refusals that callers decide on. Each names its reason, where PostgreSQL
+// returns a bare false (BGW-024).
+var (
+	ErrNoFreeSlot     = errors.New("no free slot: max_worker_processes workers are registered")
+	ErrParallelLimit  = errors.New("max_parallel_workers parallel workers are registered")
+	ErrShuttingDown   = errors.New("the supervisor is shutting down")
+	ErrNoSuchWorker   = errors.New("no such worker")
+	ErrNotRunning     = errors.New("the worker is not running")
+	ErrDynamicEnded   = errors.New("a dynamic worker that has ended cannot be started: register it again")
+	ErrSegmentRenewed = errors.New("the segment has been renewed after a crash")
+	ErrCrashed        = errors.New("a worker crashed and restart_after_crash is off")
+)
+
+// NotStartable says why an administrator's start changes nothing.
+type NotStartable struct {
+	Handle units.Handle
+	State  units.State
+}
+
+func (e *NotStartable) Error() string {
+	return fmt.Sprintf("worker %s is %s already", e.Handle, e.State)
+}

@@ -1,0 +1,138 @@
+package supervise
+
+import (
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// An event is what step takes. Those with a reply channel are requests: the
+// channel has room for the one answer and is never closed.
+type event interface{}
+
+type (
+	// tick says that the time has come that table.next named.
+	tick struct{}
+
+	// started answers a startEffect.
+	started struct {
+		run  units.Run
+		proc Process
+		err  error
+	}
+
+	// exited says that a process and its tree are gone.
+	exited struct {
+		run  units.Run
+		exit units.Exit
+	}
+
+	// phase says how far a server has come; server "" is the standalone one.
+	phase struct {
+		server string
+		phase  units.Phase
+	}
+
+	// attach and detach come over a worker's control socket.
+	attach struct {
+		run   units.Run
+		reply chan error
+	}
+	detach struct {
+		run   units.Run
+		reply chan error
+	}
+
+	register struct {
+		worker *units.Worker
+		owner  Owner
+		reply  chan registered
+	}
+
+	// request is one of an administrator's or owner's verbs on a handle.
+	request struct {
+		verb   verb
+		handle units.Handle
+		signal units.Signal // of verbSignal
+		reply  chan error
+	}
+
+	// reload brings the static definitions, all of them, and the limits.
+	reload struct {
+		workers  []*units.Worker
+		settings Settings
+		reply    chan ReloadResult
+	}
+
+	// ownerGone says that an owner is gone for good.
+	ownerGone struct {
+		owner Owner
+		lost  bool // the bus is gone, not the owner: nobody is stopped for it
+	}
+
+	// wait asks for an answer when want holds; forget takes the question back.
+	wait struct {
+		handle units.Handle
+		want   waitFor
+		reply  chan Info
+	}
+	forget struct {
+		handle units.Handle
+		reply  chan Info
+	}
+
+	shutdown struct{ mode Mode }
+
+	// query is answered by the loop between two events.
+	query struct {
+		f     func(*table)
+		reply chan struct{}
+	}
+)
+
+type verb uint8
+
+const (
+	verbTerminate verb = iota
+	verbStop
+	verbStart
+	verbRestart
+	verbSignal
+)
+
+func (v verb) String() string {
+	return [...]string{"terminate", "stop", "start", "restart", "signal"}[v]
+}
+
+type waitFor uint8
+
+const (
+	waitStartup  waitFor = iota // any status but not_yet_started
+	waitShutdown                // stopped
+)
+
+type registered struct {
+	handle units.Handle
+	err    error
+}
+
+// An effect is what step asks for. Effects of one kind happen in order.
+type effect interface{}
+
+type (
+	startEffect  struct{ start Start }
+	signalEffect struct {
+		proc   Process
+		run    units.Run
+		signal units.Signal
+		group  bool
+	}
+	killEffect struct {
+		proc Process
+		run  units.Run
+	}
+	publishEffect struct{ change Change }
+	// replyEffect sends value on a reply channel; it cannot block.
+	replyEffect struct {
+		what string // for reading in tests
+		send func()
+	}
+)

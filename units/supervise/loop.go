@@ -1,0 +1,112 @@
+package supervise
+
+import (
+	"context"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// Run supervises until a shutdown has ended every worker. The end of ctx asks
+// for a fast shutdown. It returns nil, or ErrCrashed when a crash was the
+// reason (BGW-073). It may be called once.
+func (s *Supervisor) Run(ctx context.Context) error {
+	defer close(s.done)
+	go s.starts.serve(s.done, s.launch)
+	go s.hands.serve(s.done, s.act)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		s.news.drain(s.opts.Sink.Publish)
+	}()
+	defer func() { s.news.close(); <-published }()
+	canceled := ctx.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		var ev event
+		select {
+		case <-canceled:
+			canceled = nil // once
+			ev = shutdown{Fast}
+		case <-timer.C:
+			ev = tick{}
+		case ev = <-s.events:
+		}
+		for _, e := range s.table.step(time.Now(), ev) {
+			s.hand(e)
+		}
+		if s.table.stopped() {
+			if s.table.crashed {
+				return ErrCrashed
+			}
+			return nil
+		}
+		if at, ok := s.table.next(); ok {
+			timer.Reset(time.Until(at))
+		} else {
+			timer.Stop()
+		}
+	}
+}
+
+// hand gives e to the queue that does it. Nothing here blocks.
+func (s *Supervisor) hand(e effect) {
+	switch e := e.(type) {
+	case startEffect:
+		s.starts.put(e.start)
+	case signalEffect, killEffect:
+		s.hands.put(e)
+	case publishEffect:
+		s.news.put(e.change)
+	case replyEffect:
+		e.send()
+	}
+}
+
+func (s *Supervisor) launch(st Start) {
+	s.opts.Launcher.Start(st,
+		func(p Process, err error) { s.post(started{st.Run, p, err}) },
+		func(x units.Exit) { s.post(exited{st.Run, x}) })
+}
+
+// act signals. An error means that the process is gone, which its exit tells,
+// or that the kernel refuses it, which the kill timeout answers.
+func (s *Supervisor) act(e effect) {
+	switch e := e.(type) {
+	case signalEffect:
+		if e.group {
+			_ = e.proc.SignalGroup(e.signal)
+		} else {
+			_ = e.proc.Signal(e.signal)
+		}
+	case killEffect:
+		_ = e.proc.Kill()
+	}
+}
+
+// post hands ev to the loop, or drops it when Run has returned.
+func (s *Supervisor) post(ev event) {
+	select {
+	case s.events <- ev:
+	case <-s.done:
+	}
+}
+
+// ask posts a request and waits for its answer; ok is false when Run has
+// returned without one.
+func ask[T any](s *Supervisor, ev event, reply chan T) (answer T, ok bool) {
+	s.post(ev)
+	select {
+	case answer = <-reply:
+		return answer, true
+	case <-s.done:
+	}
+	select {
+	case answer = <-reply:
+		return answer, true
+	default:
+		return answer, false
+	}
+}

@@ -1,0 +1,237 @@
+package supervise
+
+import (
+	"container/heap"
+	"fmt"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// maxStartsPerPass bounds the starts of one step, so that other events are
+// served in between (BGW-076, MAX_BGWORKERS_TO_LAUNCH).
+const maxStartsPerPass = 100
+
+// step applies ev to t at time now and returns what must be done about it, in
+// order. It does no I/O and reads no clock. An event of a handle or process
+// that is not current changes nothing. The result is valid until the next
+// call.
+func (t *table) step(now time.Time, ev event) []effect {
+	clear(t.effects)
+	t.effects, t.now = t.effects[:0], now
+	switch ev := ev.(type) {
+	case tick:
+	case started:
+		t.onStarted(ev)
+	case exited:
+		t.onExited(ev)
+	case phase:
+		t.onPhase(ev)
+	case attach:
+		t.answer(ev.reply, "attach", t.onAttach(ev.run))
+	case detach:
+		t.answer(ev.reply, "detach", t.onDetach(ev.run))
+	case register:
+		h, err := t.onRegister(ev.worker, ev.owner)
+		t.do(replyEffect{fmt.Sprintf("register %v %v", h, err), func() { ev.reply <- registered{h, err} }})
+	case request:
+		t.answer(ev.reply, ev.verb.String(), t.onRequest(ev))
+	case reload:
+		r := t.onReload(ev.workers, ev.settings)
+		t.do(replyEffect{"reload " + r.String(), func() { ev.reply <- r }})
+	case ownerGone:
+		t.onOwnerGone(ev)
+	case wait:
+		t.onWait(ev)
+	case forget:
+		t.onForget(ev)
+	case shutdown:
+		t.onShutdown(ev.mode)
+	case query:
+		ev.f(t)
+		t.do(replyEffect{"query", func() { ev.reply <- struct{}{} }})
+	default:
+		panic(fmt.Sprintf("pg-bgwd: internal error: event %T", ev))
+	}
+	t.expire()
+	t.pass()
+	return t.effects
+}
+
+func (t *table) answer(to chan error, what string, err error) {
+	t.do(replyEffect{fmt.Sprintf("%s %v", what, err), func() { to <- err }})
+}
+
+// expire acts on every deadline that has come.
+func (t *table) expire() {
+	for len(t.deadlines) > 0 && !t.deadlines[0].deadline.After(t.now) {
+		e := t.deadlines[0]
+		t.setDeadline(e, time.Time{})
+		switch e.state {
+		case units.Restarting:
+			t.consider(e)
+		case units.Stopping: // once (BGW-066); deviation from BGW-039, BGW-091
+			before := t.info(e)
+			e.reason += ", killed for not ending in time"
+			t.do(killEffect{e.proc, e.run()})
+			t.publish(Updated, e, before, false)
+		}
+	}
+}
+
+// startable reports whether e may be started now.
+func (t *table) startable(e *entry) bool {
+	switch {
+	case t.mode >= Fast:
+		return false
+	case e.state == units.Restarting && !e.deadline.IsZero():
+		return false // its restart time has not passed
+	case e.state != units.Waiting && e.state != units.Restarting:
+		return false
+	case e.worker.Attach != units.AttachNever && t.segment(e.worker.Segment).crashing:
+		return false // BGW-072
+	}
+	return t.phases[e.worker.Server].Permits(e.worker.StartTime)
+}
+
+// consider lets the next pass start e, if it may start.
+func (t *table) consider(e *entry) {
+	if e.ri < 0 && t.startable(e) {
+		heap.Push(&t.ready, e)
+	}
+}
+
+// considerAll is consider for everything: after a change that is not of one
+// registration.
+func (t *table) considerAll() {
+	for _, e := range t.slots {
+		if e != nil {
+			t.consider(e)
+		}
+	}
+}
+
+// pass starts what may start, the newest registration first (BGW-023).
+func (t *table) pass() {
+	for n := 0; n < maxStartsPerPass && len(t.ready) > 0; {
+		e := heap.Pop(&t.ready).(*entry)
+		if t.startable(e) {
+			t.startProcess(e)
+			n++
+		}
+	}
+}
+
+func (t *table) startProcess(e *entry) {
+	before := t.info(e)
+	e.start++
+	e.goal, e.signaled, e.early = goalRun, false, nil
+	seg := t.segment(e.worker.Segment)
+	e.incarnation = seg.incarnation
+	if e.worker.Attach == units.AttachAlways {
+		t.setAttached(e, true)
+	}
+	t.set(e, units.Starting, "")
+	e.startAt = t.now
+	t.do(startEffect{Start{Run: e.run(), Worker: e.worker, Incarnation: e.incarnation, Owner: e.owner}})
+	t.publish(Updated, e, before, false)
+}
+
+func (e *entry) run() units.Run { return units.Run{Handle: e.handle, Start: e.start} }
+
+func (t *table) onStarted(ev started) {
+	e := t.findRun(ev.run)
+	if e == nil || e.state != units.Starting {
+		if ev.err == nil { // cannot be, but a process must never be left alone
+			t.do(killEffect{ev.proc, ev.run})
+		}
+		return
+	}
+	if ev.err != nil {
+		t.startFailed(e, ev.err)
+		return
+	}
+	before := t.info(e)
+	e.proc, e.pid, e.ran = ev.proc, ev.proc.Pid(), true
+	e.starts++
+	t.set(e, units.Running, "")
+	t.publish(Started, e, before, true)
+	if early := e.early; early != nil {
+		e.early = nil
+		t.processGone(e, *early)
+		return
+	}
+	t.pursue(e)
+}
+
+// pursue ends e's process if that is what is wanted by now.
+func (t *table) pursue(e *entry) {
+	switch seg := t.segment(e.worker.Segment); {
+	case t.mode == Immediate:
+		t.end(e, units.SIGQUIT, crashTimeout, "immediate shutdown")
+	case t.mode == Fast:
+		t.end(e, e.worker.KillSignal, e.worker.KillTimeout, "shutdown")
+	case seg.crashing && e.attached:
+		t.end(e, units.SIGQUIT, crashTimeout, "its segment crashed")
+	case e.goal != goalRun:
+		t.end(e, e.worker.KillSignal, e.worker.KillTimeout, goalReasons[e.goal])
+	}
+}
+
+var goalReasons = [...]string{goalRestart: "restart requested", goalHold: "stopped by the administrator", goalEnd: "terminated"}
+
+// end asks e's process to end: one signal, to the process and its group, and
+// the whole tree is killed when the timeout has passed. A process that was
+// asked already is asked again only by a crash or an immediate shutdown.
+func (t *table) end(e *entry, sig units.Signal, timeout time.Duration, reason string) {
+	if e.signaled && sig != units.SIGQUIT || e.proc == nil {
+		return
+	}
+	before := t.info(e)
+	e.signaled = true
+	t.set(e, units.Stopping, reason)
+	if timeout < units.Infinity {
+		at := t.now.Add(timeout)
+		if e.deadline.IsZero() || at.Before(e.deadline) {
+			t.setDeadline(e, at)
+		}
+	}
+	t.do(signalEffect{e.proc, e.run(), sig, true})
+	t.publish(Updated, e, before, false)
+}
+
+// startFailed is what PostgreSQL does when it cannot fork, but for telling the
+// owner (BGW-074, BGW-075).
+func (t *table) startFailed(e *entry, err error) {
+	before := t.info(e)
+	t.setAttached(e, false)
+	e.early = nil
+	reason := "cannot start: " + err.Error()
+	switch {
+	case t.mode >= Fast || e.goal == goalEnd || e.goal != goalHold && e.worker.Never():
+		t.unregister(StartFailed, e, before, reason)
+	case e.goal == goalHold:
+		t.set(e, units.Held, reason)
+		t.publish(StartFailed, e, before, true)
+	default:
+		t.adopt(e)
+		t.countFailure(e, 0)
+		t.restartLater(e, t.now, reason)
+		t.publish(StartFailed, e, before, true)
+	}
+	t.crashProgress(e.worker.Segment)
+}
+
+// unregister frees e's slot, then tells: so a notified owner finds it free
+// (BGW-045).
+func (t *table) unregister(k Kind, e *entry, before Info, reason string) {
+	t.set(e, units.Ended, reason)
+	t.release(e)
+	if k != Unregistered {
+		t.publish(k, e, before, true)
+		t.publish(Unregistered, e, t.info(e), false)
+	} else {
+		t.publish(k, e, before, true)
+	}
+	t.disown(e)
+}

@@ -1,0 +1,254 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// Options are what a Supervisor is made of.
+type Options struct {
+	Launcher Launcher
+	Sink     Sink
+	Settings Settings
+	Epoch    uint32 // of this life; handles of another epoch are stale
+	Seed     uint64 // of the jitter in restart intervals
+}
+
+// A Supervisor runs workers. Its methods may be called from any goroutine,
+// also before Run and after it has returned, when they answer ErrShuttingDown
+// or as for a worker that is gone.
+type Supervisor struct {
+	events chan event
+	done   chan struct{}
+	table  *table
+	starts queue[Start]
+	hands  queue[effect] // signalEffect, killEffect
+	news   queue[Change]
+	opts   Options
+}
+
+// New returns a Supervisor of no workers; nothing happens before Run.
+func New(o Options) *Supervisor {
+	return &Supervisor{
+		events: make(chan event),
+		done:   make(chan struct{}),
+		table:  newTable(o.Epoch, o.Seed, o.Settings),
+		starts: newQueue[Start](), hands: newQueue[effect](), news: newQueue[Change](),
+		opts: o,
+	}
+}
+
+// Register registers a dynamic worker, which is valid and has its defaults.
+// The handle means queued, nothing more (BGW-027). Errors: ErrNoFreeSlot,
+// ErrParallelLimit, ErrShuttingDown.
+func (s *Supervisor) Register(w *units.Worker, o Owner) (units.Handle, error) {
+	r := make(chan registered, 1)
+	if a, ok := ask(s, register{w, o, r}, r); ok {
+		return a.handle, a.err
+	}
+	return units.Handle{}, ErrShuttingDown
+}
+
+// Terminate unregisters a worker and ends its process; a stale handle is no
+// error (BGW-033, BGW-034).
+func (s *Supervisor) Terminate(h units.Handle) error { return s.request(verbTerminate, h, 0) }
+
+// Stop holds a worker: its process is ended and none is started until Start.
+func (s *Supervisor) Stop(h units.Handle) error { return s.request(verbStop, h, 0) }
+
+// Start releases a held worker, skips a pending restart time, and registers
+// again, under a new handle, a static definition that has ended.
+func (s *Supervisor) Start(h units.Handle) error { return s.request(verbStart, h, 0) }
+
+// Restart ends a worker's process and starts it again at once.
+func (s *Supervisor) Restart(h units.Handle) error { return s.request(verbRestart, h, 0) }
+
+// Signal signals a worker's process, and it alone.
+func (s *Supervisor) Signal(h units.Handle, sig units.Signal) error {
+	return s.request(verbSignal, h, sig)
+}
+
+func (s *Supervisor) request(v verb, h units.Handle, sig units.Signal) error {
+	r := make(chan error, 1)
+	if err, ok := ask(s, request{v, h, sig, r}, r); ok {
+		return err
+	}
+	return ErrShuttingDown
+}
+
+// Attach says that the process r has mapped the segment it was given; the
+// error ErrSegmentRenewed says that it must not use it.
+func (s *Supervisor) Attach(r units.Run) error {
+	c := make(chan error, 1)
+	if err, ok := ask(s, attach{r, c}, c); ok {
+		return err
+	}
+	return ErrShuttingDown
+}
+
+// Detach says that the process r has done with its segment.
+func (s *Supervisor) Detach(r units.Run) error {
+	c := make(chan error, 1)
+	if err, ok := ask(s, detach{r, c}, c); ok {
+		return err
+	}
+	return ErrShuttingDown
+}
+
+// Reload makes workers, which are valid, have their defaults and differ in
+// their labels, the static definitions.
+func (s *Supervisor) Reload(workers []*units.Worker, st Settings) (ReloadResult, error) {
+	r := make(chan ReloadResult, 1)
+	if a, ok := ask(s, reload{workers, st, r}, r); ok {
+		return a, nil
+	}
+	return ReloadResult{}, ErrShuttingDown
+}
+
+// Phase says how far a server has come; server "" is the one of workers that
+// name none.
+func (s *Supervisor) Phase(server string, p units.Phase) { s.post(phase{server, p}) }
+
+// OwnerGone says that the bus connection of that unique name is gone; lost
+// says that the bus is, so that nothing is known of the owner itself.
+func (s *Supervisor) OwnerGone(bus string, lost bool) {
+	s.post(ownerGone{Owner{Kind: BusOwner, Bus: bus}, lost})
+}
+
+// Shutdown asks Run to end all workers and return.
+func (s *Supervisor) Shutdown(m Mode) { s.post(shutdown{m}) }
+
+// Lookup returns what is known of h; ok is false when nothing is, and then the
+// Info says Ended and StatusStopped.
+func (s *Supervisor) Lookup(h units.Handle) (i Info, ok bool) {
+	i = Info{Handle: h, State: units.Ended, Status: units.StatusStopped}
+	s.query(func(t *table) { i, ok = t.lookup(h) })
+	return i, ok
+}
+
+// List returns all registrations in the order of their slots.
+func (s *Supervisor) List() []Info {
+	var is []Info
+	s.query(func(t *table) {
+		is = make([]Info, 0, t.used)
+		for _, e := range t.slots {
+			if e != nil {
+				is = append(is, t.info(e))
+			}
+		}
+	})
+	return is
+}
+
+// ByLabel returns the registrations of that label or, for dynamic ones and
+// where no label fits, of that name; failing that the newest one that has
+// ended. Several dynamic workers may have one name (BGW-016).
+func (s *Supervisor) ByLabel(label string) []Info {
+	var is []Info
+	s.query(func(t *table) { is = t.byLabel(label) })
+	return is
+}
+
+func (t *table) byLabel(label string) []Info {
+	if st := t.labels[label]; st != nil {
+		if st.entry != nil {
+			return []Info{t.info(st.entry)}
+		}
+		if i, ok := t.lookup(st.last); ok {
+			return []Info{i}
+		}
+	}
+	var is []Info
+	for _, e := range t.slots {
+		if e != nil && e.worker.Name == label {
+			is = append(is, t.info(e))
+		}
+	}
+	if len(is) > 0 {
+		return is
+	}
+	for _, h := range slices.Backward(t.ended.order) {
+		if i, ok := t.ended.infos[h]; ok && (i.Worker.Label == label || i.Worker.Name == label) {
+			return []Info{i}
+		}
+	}
+	return nil
+}
+
+// WaitStartup is WaitForBackgroundWorkerStartup: it returns as soon as the
+// status is anything but not_yet_started, or with the status of the moment
+// when ctx ends.
+func (s *Supervisor) WaitStartup(ctx context.Context, h units.Handle) Info {
+	return s.wait(ctx, h, waitStartup)
+}
+
+// WaitShutdown is WaitForBackgroundWorkerShutdown: it returns at the first
+// exit, also of a worker that will start again (BGW-042).
+func (s *Supervisor) WaitShutdown(ctx context.Context, h units.Handle) Info {
+	return s.wait(ctx, h, waitShutdown)
+}
+
+func (s *Supervisor) wait(ctx context.Context, h units.Handle, want waitFor) Info {
+	r := make(chan Info, 1)
+	s.post(wait{h, want, r})
+	select {
+	case i := <-r:
+		return i
+	case <-s.done:
+	case <-ctx.Done():
+		s.post(forget{h, r})
+	}
+	select {
+	case i := <-r: // it came in the same moment
+		return i
+	default:
+		i, _ := s.Lookup(h)
+		return i
+	}
+}
+
+// Counts are the totals that a status line tells.
+type Counts struct {
+	Registered, Limit         int
+	Running, Restarting, Held int
+	Mode                      Mode
+}
+
+func (c Counts) String() string {
+	parts := []string{fmt.Sprintf("%d of %d workers running", c.Running, c.Registered)}
+	if c.Restarting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting for a restart", c.Restarting))
+	}
+	if c.Held > 0 {
+		parts = append(parts, fmt.Sprintf("%d held", c.Held))
+	}
+	if c.Mode != NotShutdown {
+		parts = append(parts, c.Mode.String()+" shutdown")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Counts returns the totals. It is a round trip through the loop: a watchdog
+// may rest on it.
+func (s *Supervisor) Counts() (c Counts, ok bool) {
+	ok = s.query(func(t *table) { c = t.counts() })
+	return c, ok
+}
+
+// Dump returns the whole table as text, for people.
+func (s *Supervisor) Dump() string {
+	var text string
+	s.query(func(t *table) { text = t.dump(time.Now()) })
+	return text
+}
+
+func (s *Supervisor) query(f func(*table)) bool {
+	r := make(chan struct{}, 1)
+	_, ok := ask(s, query{f, r}, r)
+	return ok
+}
