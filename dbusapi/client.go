@@ -1,0 +1,206 @@
+package dbusapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Client calls a Server. Its methods may be used from any goroutine; each returns when ctx ends, with ctx's error. An
+// error from the bus is an [*Error]; IsError(err, ...) decides.
+type Client struct {
+	conn    *dbus.Conn
+	signals *clientSignals
+}
+
+// ListEntry is one row of ListWorkers.
+type ListEntry struct {
+	Handle  Handle
+	Label   string
+	Name    string
+	Type    string
+	State   string
+	PID     uint32 // 0 without a process
+	Segment string
+	Since   uint64 // CLOCK_REALTIME µs of the last change of State
+}
+
+// dialTimeout bounds connecting where the caller gave no deadline.
+const dialTimeout = 10 * time.Second
+
+// Dial connects to the bus at address: "system", "session" or a D-Bus address. It does not need a daemon to be there.
+func Dial(address string) (*Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	signals := newClientSignals()
+	conn, err := dialBus(ctx, address, dbus.WithSignalHandler(signals))
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to bus %q: %w", address, err)
+	}
+	return &Client{conn: conn, signals: signals}, nil
+}
+
+// Close leaves the bus. Calls under way fail, and channels of events are closed.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// RegisterDynamicBackgroundWorker registers a worker. def needs Flags and RestartTime.
+func (c *Client) RegisterDynamicBackgroundWorker(ctx context.Context, def Definition, flags RegisterFlags) (Handle, error) {
+	return c.handle(c.change(ctx, "RegisterDynamicBackgroundWorker", EncodeDefinition(def), uint64(flags)))
+}
+
+// Instantiate registers a worker from a template.
+func (c *Client) Instantiate(ctx context.Context, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error) {
+	return c.handle(c.change(ctx, "Instantiate", template, argument, EncodeDefinition(overrides), uint64(flags)))
+}
+
+// GetBackgroundWorkerPid returns the status and, if started, the pid. StatusPostmasterDied when the name has no owner.
+func (c *Client) GetBackgroundWorkerPid(ctx context.Context, h Handle) (Status, uint32, error) {
+	return c.statusAndPID(c.look(ctx, "GetBackgroundWorkerPid", h.Path()))
+}
+
+// WaitForBackgroundWorkerStartup returns when the start of the worker was tried (StatusStarted with a pid, or
+// StatusStopped), or the daemon is gone (StatusPostmasterDied). It repeats the 20 s waits until ctx ends.
+func (c *Client) WaitForBackgroundWorkerStartup(ctx context.Context, h Handle) (Status, uint32, error) {
+	for {
+		status, pid, err := c.statusAndPID(c.look(ctx, "WaitForBackgroundWorkerStartup", h.Path(), microseconds(ctx)))
+		if err != nil || status != StatusNotYetStarted {
+			return status, pid, err
+		}
+		if ctx.Err() != nil {
+			return "", 0, ctx.Err()
+		}
+	}
+}
+
+// WaitForBackgroundWorkerShutdown returns at the next exit of the worker, also one that a restart follows (BGW-042):
+// StatusStopped, or StatusPostmasterDied when the daemon is gone.
+func (c *Client) WaitForBackgroundWorkerShutdown(ctx context.Context, h Handle) (Status, error) {
+	first, err := c.startNumber(ctx, h)
+	for {
+		if err != nil {
+			return statusOfError(err)
+		}
+		var status Status
+		err = c.look(ctx, "WaitForBackgroundWorkerShutdown", h.Path(), microseconds(ctx)).Store(&status)
+		if err != nil || status == StatusStopped {
+			return statusOr(status, err)
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		// Between two waits the worker can end and be back; its start number tells.
+		var now uint64
+		if now, err = c.startNumber(ctx, h); err == nil && first != 0 && now != first {
+			return StatusStopped, nil
+		}
+	}
+}
+
+// TerminateBackgroundWorker has the worker ended and unregistered. No error for a stale handle.
+func (c *Client) TerminateBackgroundWorker(ctx context.Context, h Handle) error {
+	return fromBus(c.change(ctx, "TerminateBackgroundWorker", h.Path(), uint64(0)).Err)
+}
+
+// ListWorkers returns one row per worker, ordered by slot and generation.
+func (c *Client) ListWorkers(ctx context.Context) ([]ListEntry, error) {
+	var rows []listRow
+	if err := c.look(ctx, "ListWorkers").Store(&rows); err != nil {
+		return nil, fromBus(err)
+	}
+	out := make([]ListEntry, len(rows))
+	for i, r := range rows {
+		h, err := ParseHandle(r.Handle)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = ListEntry{h, r.Label, r.Name, r.Type, r.State, r.PID, r.Segment, r.Since}
+	}
+	return out, nil
+}
+
+// GetWorker returns the handle of the one worker with that label: ErrorNoSuchWorker, ErrorAmbiguousLabel.
+func (c *Client) GetWorker(ctx context.Context, label string) (Handle, error) {
+	return c.handle(c.look(ctx, "GetWorker", label))
+}
+
+// Subscribe asks for all signals, not only an owner's. Events does it for its caller.
+func (c *Client) Subscribe(ctx context.Context) error { return fromBus(c.look(ctx, "Subscribe").Err) }
+
+// Unsubscribe is the reverse of Subscribe. Leaving the bus does the same.
+func (c *Client) Unsubscribe(ctx context.Context) error {
+	return fromBus(c.look(ctx, "Unsubscribe").Err)
+}
+
+// Reload has the configuration read again. ErrorConfigurationInvalid carries the diagnostics.
+func (c *Client) Reload(ctx context.Context) error { return fromBus(c.change(ctx, "Reload").Err) }
+
+// Dump returns the daemon's state as text for a person.
+func (c *Client) Dump(ctx context.Context) (text string, err error) {
+	err = c.look(ctx, "Dump").Store(&text)
+	return text, fromBus(err)
+}
+
+// Shutdown ends the daemon; it returns when that has begun.
+func (c *Client) Shutdown(ctx context.Context, mode ShutdownMode) error {
+	return fromBus(c.look(ctx, "Shutdown", string(mode), uint64(0)).Err)
+}
+
+// Manager returns the daemon's properties.
+func (c *Client) Manager(ctx context.Context) (ManagerInfo, error) {
+	all, err := c.getAll(ctx, ManagerPath, ManagerInterface)
+	if err != nil {
+		return ManagerInfo{}, err
+	}
+	return readProperties(managerProperties, all)
+}
+
+// Worker returns a worker's properties; ErrorUnknownObject when there is none with that handle. Every key of its
+// Definition is set.
+func (c *Client) Worker(ctx context.Context, h Handle) (WorkerInfo, error) {
+	all, err := c.getAll(ctx, h.Path(), WorkerInterface)
+	if err != nil {
+		return WorkerInfo{}, err
+	}
+	return readWorker(all)
+}
+
+// Workers returns the properties of all workers, ordered by slot and generation.
+func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
+	var objects map[dbus.ObjectPath]map[string]map[string]dbus.Variant
+	call := c.call(ctx, ManagerPath, objectManagerInterface, "GetManagedObjects", dbus.FlagNoAutoStart)
+	if err := call.Store(&objects); err != nil {
+		return nil, fromBus(err)
+	}
+	out := make([]WorkerInfo, 0, len(objects))
+	for _, interfaces := range objects {
+		w, err := readWorker(interfaces[WorkerInterface])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	slices.SortFunc(out, func(a, b WorkerInfo) int { return a.Handle.compare(b.Handle) })
+	return out, nil
+}
+
+// Stop holds a worker until Start.
+func (c *Client) Stop(ctx context.Context, h Handle) error { return c.worker(ctx, h, "Stop") }
+
+// Start releases a held worker, skips a restart wait, or registers an ended definition again, then under a new handle.
+func (c *Client) Start(ctx context.Context, h Handle) (Handle, error) {
+	return c.handle(c.call(ctx, h.Path(), WorkerInterface, "Start", 0, uint64(0)))
+}
+
+// Restart ends the worker's process and starts it again.
+func (c *Client) Restart(ctx context.Context, h Handle) error { return c.worker(ctx, h, "Restart") }
+
+// Terminate is TerminateBackgroundWorker as a method of the worker's object.
+func (c *Client) Terminate(ctx context.Context, h Handle) error { return c.worker(ctx, h, "Terminate") }
+
+// Signal sends a signal to the worker's main process; sig is 1 to 64.
+func (c *Client) Signal(ctx context.Context, h Handle, sig int32) error {
+	return fromBus(c.call(ctx, h.Path(), WorkerInterface, "Signal", 0, sig, uint64(0)).Err)
+}

@@ -1,0 +1,55 @@
+package dbusapi
+
+// Added publishes WorkerNew and InterfacesAdded. The Backend must already return w.
+func (s *Server) Added(w WorkerInfo) {
+	s.broadcast(func(sess *session) { sess.sendAdded(w) })
+}
+
+// Removed publishes WorkerRemoved and InterfacesRemoved, and ends the waits on h. The Backend must no longer list it.
+func (s *Server) Removed(h Handle) {
+	s.waits.removed(h)
+	s.broadcast(func(sess *session) { sess.sendRemoved(h) })
+}
+
+// Changed publishes one transition of one worker: WorkerStateChanged if the state did change, one PropertiesChanged with
+// everything that did; and it wakes waits. It must be called for every transition, in order, after the Backend returns
+// the new state; nothing of before and after is written to later.
+func (s *Server) Changed(before, after WorkerInfo) {
+	s.waits.changed(after)
+	s.broadcast(func(sess *session) { sess.sendChanged(before, after) })
+}
+
+// ManagerChanged publishes a change of the daemon's own properties.
+func (s *Server) ManagerChanged(before, after ManagerInfo) {
+	s.broadcast(func(sess *session) { sess.sendManagerChanged(before, after) })
+}
+
+// Reloading publishes that a reload begins or has ended.
+func (s *Server) Reloading(active bool) {
+	s.broadcast(func(sess *session) { sess.sendReloading(active) })
+}
+
+// NotifyOwner sends WorkerStateChanged to one unique name alone. Call it after the state has changed and, for a final
+// exit, after the slot is free (BGW-044, BGW-045). A name that has gone is no error.
+func (s *Server) NotifyOwner(name string, change StateChange) {
+	if sess := s.session.Load(); sess != nil {
+		sess.enqueue(func() { sess.sendStateChanged(name, change) })
+	}
+}
+
+// WatchOwner asks for OwnerGone(name) when that unique name leaves the bus, at once if it already has. Callers who
+// registered a worker are watched without it: it is for owners from before a re-execution.
+func (s *Server) WatchOwner(name string) {
+	sess := s.session.Load()
+	if sess == nil {
+		return // BusLost was or will be called: the name is void
+	}
+	sess.watchOwner(name)
+}
+
+// broadcast queues f if somebody listens.
+func (s *Server) broadcast(f func(*session)) {
+	if sess := s.session.Load(); sess != nil && sess.listeners() > 0 {
+		sess.enqueue(func() { f(sess) })
+	}
+}
