@@ -1,0 +1,202 @@
+/*
+ * PostgreSQL's own background workers, measured from inside the server.
+ * Loaded by shared_preload_libraries, so that the ledger is mapped once in the
+ * postmaster and every worker inherits it. A worker's first instruction is
+ * the first of its main function, as bgworker.c calls it.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ledger.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(bench_start);
+PG_FUNCTION_INFO_V1(bench_stop);
+PG_FUNCTION_INFO_V1(bench_terminate);
+
+PGDLLEXPORT void _PG_init(void);
+PGDLLEXPORT void bench_worker_main(Datum arg);
+
+static char *ledger_path;
+static char *library_path;
+static struct ledger *ledger;
+static BackgroundWorkerHandle *handles[LEDGER_RECORDS];
+static volatile sig_atomic_t leave_with = -1;
+
+static uint64
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64) t.tv_sec * 1000000000u + (uint64) t.tv_nsec;
+}
+
+static void
+ledger_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void
+_PG_init(void)
+{
+	void	   *at;
+	int			fd;
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomStringVariable("pgbgw_bench.ledger", "File of the ledger.", NULL,
+							   &ledger_path, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pgbgw_bench.library", "File of this library.", NULL,
+							   &library_path, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	fd = open(ledger_path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		ereport(FATAL, (errmsg("could not open ledger \"%s\": %m", ledger_path)));
+	at = mmap(NULL, sizeof(struct ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		ereport(FATAL, (errmsg("could not map ledger \"%s\": %m", ledger_path)));
+	close(fd);
+	ledger = at;
+	if (ledger->magic != LEDGER_MAGIC)
+		ereport(FATAL, (errmsg("file \"%s\" is not a ledger", ledger_path)));
+}
+
+static void
+on_term(SIGNAL_ARGS)
+{
+	leave_with = 0;
+	SetLatch(MyLatch);
+}
+
+static void
+on_usr2(SIGNAL_ARGS)
+{
+	leave_with = 1;
+	SetLatch(MyLatch);
+}
+
+void
+bench_worker_main(Datum arg)
+{
+	uint64		start_ns = now();
+	int32		index = DatumGetInt32(arg);
+
+	pqsignal(SIGTERM, on_term);
+	pqsignal(SIGUSR2, on_usr2);
+	BackgroundWorkerUnblockSignals();
+	ledger_started(ledger, (uint32) index, start_ns, (uint32) MyProcPid);
+	while (leave_with < 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	if (leave_with == 1)
+		ledger->record[index].exit_ns = now();
+	proc_exit(leave_with);
+}
+
+static void
+check_range(int32 first, int32 n)
+{
+	if (ledger == NULL)
+		ereport(ERROR, (errmsg("the ledger is not mapped"),
+						errhint("Load this library by shared_preload_libraries.")));
+	if (first < 0 || n < 0 || first > LEDGER_RECORDS - n)
+		ereport(ERROR, (errmsg("workers %d to %d are outside of the ledger",
+							   first, first + n)));
+}
+
+/* bench_start(first, n): registers n workers, owned by this backend. */
+Datum
+bench_start(PG_FUNCTION_ARGS)
+{
+	int32		first = PG_GETARG_INT32(0);
+	int32		n = PG_GETARG_INT32(1);
+	MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+	BackgroundWorker w;
+
+	check_range(first, n);
+	memset(&w, 0, sizeof w);
+	w.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	w.bgw_start_time = BgWorkerStart_PostmasterStart;
+	w.bgw_restart_time = 0;
+	w.bgw_notify_pid = MyProcPid;
+	snprintf(w.bgw_type, BGW_MAXLEN, "bench");
+	strlcpy(w.bgw_library_name, library_path, sizeof w.bgw_library_name);
+	snprintf(w.bgw_function_name, BGW_MAXLEN, "bench_worker_main");
+	for (int32 i = first; i < first + n; i++)
+	{
+		snprintf(w.bgw_name, BGW_MAXLEN, "bench %d", i);
+		w.bgw_main_arg = Int32GetDatum(i);
+		ledger->record[i].request_ns = now();
+		if (!RegisterDynamicBackgroundWorker(&w, &handles[i]))
+			ereport(ERROR, (errmsg("could not register worker %d: no free slot", i)));
+	}
+	MemoryContextSwitchTo(before);
+	PG_RETURN_VOID();
+}
+
+static void
+forget(int32 i)
+{
+	pfree(handles[i]);
+	handles[i] = NULL;
+}
+
+/* bench_stop(first, n): terminates those this backend owns, waits for all. */
+Datum
+bench_stop(PG_FUNCTION_ARGS)
+{
+	int32		first = PG_GETARG_INT32(0);
+	int32		n = PG_GETARG_INT32(1);
+
+	check_range(first, n);
+	for (int32 i = first; i < first + n; i++)
+		if (handles[i] != NULL)
+			TerminateBackgroundWorker(handles[i]);
+	for (int32 i = first; i < first + n; i++)
+		if (handles[i] != NULL)
+		{
+			(void) WaitForBackgroundWorkerShutdown(handles[i]);
+			forget(i);
+		}
+	PG_RETURN_VOID();
+}
+
+/* bench_terminate(i): nanoseconds from terminate to WaitForShutdown's return. */
+Datum
+bench_terminate(PG_FUNCTION_ARGS)
+{
+	int32		i = PG_GETARG_INT32(0);
+	uint64		before;
+	uint64		after;
+
+	check_range(i, 1);
+	if (handles[i] == NULL)
+		ereport(ERROR, (errmsg("worker %d is not this session's", i)));
+	before = now();
+	TerminateBackgroundWorker(handles[i]);
+	(void) WaitForBackgroundWorkerShutdown(handles[i]);
+	after = now();
+	forget(i);
+	PG_RETURN_INT64((int64) (after - before));
+}
