@@ -1,0 +1,158 @@
+package shm
+
+import "structs"
+
+// The version of the layout. Another major number cannot be read; a higher
+// minor number has more in places that were reserved.
+const (
+	ABIMajor = 1
+	ABIMinor = 0
+)
+
+// Sizes and counts of layout 1. Those of the sections are read from the header,
+// so that they can change without a new major number.
+const (
+	MaxSlots    = 16384   // slots of the table, and latches of a segment
+	MinSize     = 2 << 20 // bytes of the smallest segment
+	MaxSize     = 1 << 40 // bytes of the largest
+	DefaultSize = 64 << 20
+
+	MaxAreas       = 1024 // named areas in one segment
+	MaxAreaName    = 47   // bytes, as SHMEM_INDEX_KEYSIZE less the NUL
+	MaxSegmentName = 63   // bytes
+	MaxName        = 95   // bytes of a worker's name and type: BGW_MAXLEN less the NUL
+	MaxExtra       = 128  // bytes: BGW_EXTRALEN
+	areaAlign      = 128  // bytes, PostgreSQL's PG_CACHE_LINE_SIZE
+
+	headerRoom  = 4096 // bytes kept for a header; it and what changes beside it
+	headerSize  = 512  // bytes of the constant part, checksum included
+	stateOffset = 2048 // where the words begin that change
+	sizeUnit    = 64 << 10
+
+	// Twice as many records as words: a process that dies, or that two threads
+	// of a process give up between taking a record and publishing it, costs one.
+	areaRecords = 2 * MaxAreas
+)
+
+const (
+	segmentMagic = 0x4745535747424750 // "PGBGWSEG"
+	slotsMagic   = 0x544c535747424750 // "PGBGWSLT"
+
+	// mustKnow are the feature bits that a reader has to know; the others it
+	// may ignore. Layout 1.0 has none of either.
+	mustKnow = 0xffffffff00000000
+)
+
+// The sections of a segment, by number. What is absent has length 0.
+const (
+	sectionWords   = iota // u64 each: 0, or 1 + the number of a published record; filled from the front
+	sectionRecords        // areaRecord each
+	sectionData           // the areas themselves, in the order of their words
+	sectionLatches        // latchCell each, by slot
+	// 4 locks, 5 condition variables, 6 dynamic segments, 7 queues: reserved
+	sectionCount = 16
+)
+
+type section struct {
+	_      structs.HostLayout
+	offset uint64
+	length uint64 // at least stride * count
+	stride uint32
+	count  uint32
+}
+
+// segmentHeader is the constant part: written once, before the segment is
+// sealed and seen by anybody, and a function of name, size and incarnation.
+type segmentHeader struct {
+	_           structs.HostLayout
+	magic       uint64
+	major       uint16
+	minor       uint16
+	room        uint32 // headerRoom
+	features    uint64
+	totalSize   uint64
+	incarnation uint64
+	name        [MaxSegmentName + 1]byte
+	sections    uint32 // sectionCount
+	_           uint32
+	section     [sectionCount]section
+	_           [3]uint32
+	checksum    uint32 // CRC-32C of all before it
+}
+
+// segmentState lies at stateOffset; workers write it.
+type segmentState struct {
+	_          structs.HostLayout
+	nextRecord uint32 // records taken; grows only, may pass their number
+}
+
+// areaRecord is written by one worker before its word is published, and never
+// after.
+type areaRecord struct {
+	_      structs.HostLayout
+	name   [MaxAreaName + 1]byte // ends with NUL
+	size   uint64                // bytes asked for
+	offset uint64                // from the start of the segment
+}
+
+// latchCell is one latch: a line of its own, the rest for what may wait there.
+type latchCell struct {
+	_    structs.HostLayout
+	word uint32
+	_    [15]uint32
+}
+
+// The bits of a latch's word.
+const (
+	latchSet     = 1 << 0
+	latchWaiting = 1 << 1 // the owner sleeps, or is about to
+	latchOwned   = 1 << 2 // the owner looks at this word; otherwise only its eventfd counts
+)
+
+// slotsHeader is the constant part of the slot table.
+type slotsHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	major    uint16
+	minor    uint16
+	room     uint32
+	features uint64
+	entry    uint32 // bytes of an entry: slotEntrySize
+	count    uint32 // MaxSlots
+	_        [119]uint32
+	checksum uint32
+}
+
+// slotsState lies at stateOffset; the supervisor writes it.
+type slotsState struct {
+	_    structs.HostLayout
+	used uint32 // entries from here on were never written
+	max  uint32 // max_worker_processes now
+}
+
+const slotEntrySize = 512
+
+// slotEntry is one slot; the supervisor writes it, in words of 64 bits, between
+// two stores to version: odd while it is being written, and never the same value
+// twice. An entry of zeros was never used.
+type slotEntry struct {
+	_          structs.HostLayout
+	version    uint64
+	generation uint64
+	start      uint64
+	pid        int32
+	state      uint32
+	status     uint32
+	flags      uint32
+	exitCode   int32
+	exitSignal int32
+	registered int64 // microseconds since 1970, as the next two; 0: never
+	changed    int64
+	nextStart  int64
+	restarts   uint64
+	_          [2]uint64
+	name       [MaxName + 1]byte // ends with NUL, as the next two
+	kind       [MaxName + 1]byte // bgw_type
+	segment    [MaxSegmentName + 1]byte
+	_          [20]uint64
+}

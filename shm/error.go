@@ -1,0 +1,51 @@
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+var (
+	// ErrNotWorker is returned by Open in a process that was not started by a
+	// supervisor: the program may then run on its own, or say how it is started.
+	ErrNotWorker = errors.New("not started by pg-bgw: PGBGW_FDS is not set")
+
+	// ErrDamaged is wrapped by every error about shared memory that does not
+	// hold what it should: damaged, foreign, not sealed, or of another version.
+	ErrDamaged = errors.New("damaged or foreign shared memory")
+
+	// ErrAreaSize is wrapped when an area exists with another size (BGW-133).
+	ErrAreaSize = errors.New("the area has another size")
+
+	// ErrNotAttached is returned by what needs the segment's memory before
+	// Attach and after Detach.
+	ErrNotAttached = errors.New("not attached to a segment: call Attach first")
+
+	// ErrSupervisorDied is returned by requests to a supervisor that is gone.
+	ErrSupervisorDied = errors.New("the supervisor died")
+
+	// ErrClosed is returned by everything on a closed Worker.
+	ErrClosed = errors.New("worker is closed")
+)
+
+// A RefusedError is the supervisor's answer that it will not do what was asked.
+// errors.Is finds its errno: see package control for what each means.
+type RefusedError struct {
+	Request string // "Register"
+	Errno   syscall.Errno
+	Reason  string // for a person; may be empty
+}
+
+func (e *RefusedError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("supervisor refused %s: %v", e.Request, e.Errno)
+	}
+	return fmt.Sprintf("supervisor refused %s: %s", e.Request, e.Reason)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Errno }
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))
+}

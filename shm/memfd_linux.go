@@ -1,0 +1,189 @@
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+
+// newMemfd makes an unsealed memfd, close-on-exec, of mode. MFD_NOEXEC_SEAL is
+// known from Linux 6.3 on, and demanded by vm.memfd_noexec=2.
+func newMemfd(name string, mode uint32) (*os.File, error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate(name, flags)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	if err := unix.Fchmod(fd, mode); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fchmod", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// allocate gives the first size bytes of f their memory now: a machine without it
+// says so here, and not by a SIGBUS in the middle of a worker. It goes in pieces,
+// because a signal makes the kernel give up a whole piece.
+func allocate(f *os.File, size int64) error {
+	const piece = 16 << 20
+	for at := int64(0); at < size; {
+		n := min(piece, size-at)
+		switch err := unix.Fallocate(int(f.Fd()), 0, at, n); err {
+		case nil:
+			at += n
+		case unix.EINTR:
+		default:
+			return os.NewSyscallError("fallocate", err)
+		}
+	}
+	return nil
+}
+
+// seal fixes f's size for ever, and that nobody adds another seal: a shrinking
+// file would be a SIGBUS in whoever maps it, a F_SEAL_WRITE the end of the workers.
+func seal(f *os.File) error {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+	return os.NewSyscallError("fcntl(F_ADD_SEALS)", err)
+}
+
+// sealedSize returns the size in bytes of the memory behind fd, which cannot
+// shrink from now on; ErrDamaged if it could.
+func sealedSize(fd int) (uint64, error) {
+	have, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return 0, damaged("it is no memfd")
+	case err != nil:
+		return 0, os.NewSyscallError("fcntl(F_GET_SEALS)", err)
+	case have&unix.F_SEAL_SHRINK == 0:
+		return 0, damaged("it is not sealed against shrinking")
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
+	}
+	if st.Size < 0 {
+		return 0, damaged("its size is %d", st.Size)
+	}
+	return uint64(st.Size), nil
+}
+
+// readHeader fills h from the start of the file: one copy, which is then
+// checked and used, as what is mapped may change.
+func readHeader(fd int, h *[headerSize]byte) error {
+	for {
+		n, err := unix.Pread(fd, h[:], 0)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return os.NewSyscallError("pread", err)
+		case n < headerSize:
+			return damaged("it has %d bytes, a header has %d", n, headerSize)
+		}
+		return nil
+	}
+}
+
+func writeHeader(f *os.File, h *[headerSize]byte) error {
+	if _, err := f.WriteAt(h[:], 0); err != nil {
+		return fmt.Errorf("write header: %w", err)
+	}
+	return nil
+}
+
+// mapMemory maps size bytes of fd, shared; size was checked against the file.
+func mapMemory(fd int, size uint64, write bool) (memory, error) {
+	if size == 0 || size > MaxSize || uint64(int(size)) != size {
+		return nil, damaged("%d bytes cannot be mapped", size)
+	}
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
+	}
+	m, err := unix.Mmap(fd, 0, int(size), prot, unix.MAP_SHARED)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	return m, nil
+}
+
+func (m memory) unmap() error {
+	return os.NewSyscallError("munmap", unix.Munmap(m))
+}
+
+// reopenReadOnly opens f's file once more, for reading: what is passed on cannot
+// be mapped for writing.
+func reopenReadOnly(f *os.File) (*os.File, error) {
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("open", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// randomID returns 64 random bits that are not all 0.
+func randomID() (uint64, error) {
+	var b [8]byte
+	for {
+		n, err := unix.Getrandom(b[:], 0)
+		if err == unix.EINTR || err == nil && n < len(b) {
+			continue
+		}
+		if err != nil {
+			return 0, os.NewSyscallError("getrandom", err)
+		}
+		var id uint64
+		for _, c := range b {
+			id = id<<8 | uint64(c)
+		}
+		if id != 0 {
+			return id, nil
+		}
+	}
+}
+
+// monotonic is a number that grows from call to call as long as the machine is
+// up, over processes: nanoseconds since boot.
+func monotonic() (uint64, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	return uint64(ts.Nano()), nil
+}
+
+// NewLatchEvent makes the eventfd of a slot's latch, non-blocking and
+// close-on-exec. The supervisor makes one per slot, keeps it over the restarts of its
+// workers, passes it to them as "latch" and rings it with Ring. The caller owns it.
+func NewLatchEvent() (int, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return -1, os.NewSyscallError("eventfd", err)
+	}
+	return fd, nil
+}
+
+// Ring sets the latch behind an eventfd from outside of its segment: its owner
+// wakes up, or will not sleep, and finds it set. Rings before that are one. It never
+// waits and allocates nothing. A full counter is no error: the owner will wake.
+func Ring(fd int) error {
+	one := [8]byte{1}
+	for {
+		_, err := unix.Write(fd, one[:])
+		switch err {
+		case unix.EINTR:
+			continue
+		case nil, unix.EAGAIN:
+			return nil
+		}
+		return os.NewSyscallError("write", err)
+	}
+}
