@@ -1,16 +1,22 @@
 package config
 
 import (
-	"io"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 )
 
+// maxPerFile is how many mistakes of one file are told; more help nobody.
+const maxPerFile = 100
+
 // Diagnostics are the mistakes and warnings found in a set of files, in the
-// order of the files and of the lines.
+// order of the files and of their lines.
 type Diagnostics struct {
-	list    hcl.Diagnostics
-	sources map[string]*hcl.File
+	list  hcl.Diagnostics
+	trees map[string]*hcl.File // source and, where it could be parsed, structure of each file
 }
 
 // A Diagnostic is one mistake or warning, for programs.
@@ -26,17 +32,89 @@ type Diagnostic struct {
 // HasErrors reports whether anything but warnings is there.
 func (d *Diagnostics) HasErrors() bool { return d.list.HasErrors() }
 
-// List returns the diagnostics for programs.
-func (d *Diagnostics) List() []Diagnostic { return nil }
-
-// Err returns an error that names the first mistake and the number of others,
-// for a log line or a status, and nil when there are only warnings.
-func (d *Diagnostics) Err() error { return nil }
-
-// Print writes the diagnostics for people, each with the lines it is about.
-// Text is wrapped at width columns (0: never) and coloured if color is set.
-// Control characters of the files are not passed on.
-func (d *Diagnostics) Print(w io.Writer, width int, color bool) error { return nil }
-
 // Len returns the number of diagnostics, warnings included.
 func (d *Diagnostics) Len() int { return len(d.list) }
+
+// List returns the diagnostics for programs.
+func (d *Diagnostics) List() []Diagnostic {
+	ds := make([]Diagnostic, len(d.list))
+	for i, h := range d.list {
+		ds[i] = Diagnostic{Severity: severity(h), Summary: h.Summary, Detail: h.Detail}
+		if h.Subject != nil {
+			ds[i].File, ds[i].Line, ds[i].Column = h.Subject.Filename, h.Subject.Start.Line, h.Subject.Start.Column
+		}
+	}
+	return ds
+}
+
+func severity(h *hcl.Diagnostic) string {
+	if h.Severity == hcl.DiagWarning {
+		return "warning"
+	}
+	return "error"
+}
+
+// Err returns an error that names the first mistake and the number of the
+// others, for a log line or a status, and nil when there are only warnings.
+func (d *Diagnostics) Err() error {
+	var first *hcl.Diagnostic
+	more := -1
+	for _, h := range d.list {
+		if h.Severity == hcl.DiagError {
+			first = cmp.Or(first, h)
+			more++
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	text := first.Summary
+	if first.Subject != nil {
+		text = where(*first.Subject) + ": " + text
+	}
+	if more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return errors.New(text)
+}
+
+// where is "FILE:LINE:COLUMN", as editors and compilers write it.
+func where(r hcl.Range) string {
+	return fmt.Sprintf("%s:%d:%d", r.Filename, r.Start.Line, r.Start.Column)
+}
+
+// sort brings the diagnostics into the order of files, those about no file
+// first, and drops what is too much of one file.
+func (d *Diagnostics) sort(files []File) {
+	order := make(map[string]int, len(files))
+	for i, f := range files {
+		order[f.Path] = i + 1
+	}
+	key := func(h *hcl.Diagnostic) (int, int) {
+		if h.Subject == nil {
+			return 0, 0
+		}
+		return order[h.Subject.Filename], h.Subject.Start.Byte
+	}
+	slices.SortStableFunc(d.list, func(a, b *hcl.Diagnostic) int {
+		fa, ba := key(a)
+		fb, bb := key(b)
+		return cmp.Or(cmp.Compare(fa, fb), cmp.Compare(ba, bb))
+	})
+	count := make(map[string]int)
+	var kept hcl.Diagnostics
+	for _, h := range d.list {
+		if h.Subject != nil {
+			name := h.Subject.Filename
+			if count[name]++; count[name] == maxPerFile+1 {
+				h = &hcl.Diagnostic{Severity: hcl.DiagError, Subject: h.Subject,
+					Summary: fmt.Sprintf("More than %d mistakes in %s", maxPerFile, name),
+					Detail:  "The others are not shown."}
+			} else if count[name] > maxPerFile {
+				continue
+			}
+		}
+		kept = append(kept, h)
+	}
+	d.list = kept
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// sources reads the files of p: the main file first, then the definitions by
+// name. isMain reports of a path whether it may hold settings.
+func (p Paths) sources() (files []File, diags hcl.Diagnostics) {
+	if p.Main != "" {
+		src, err := readFile(nil, p.Main)
+		switch {
+		case err == nil:
+			files = append(files, File{Path: p.Main, Source: src})
+		case errors.Is(err, errHidden), errors.Is(err, fs.ErrNotExist) && !p.MainRequired:
+		default:
+			diags = append(diags, unreadable(p.Main, err))
+		}
+	}
+	found, more := p.search()
+	files, diags = append(files, found...), append(diags, more...)
+	for _, path := range p.Files {
+		src, err := readFile(nil, path)
+		if err != nil && !errors.Is(err, errHidden) {
+			diags = append(diags, unreadable(path, err))
+			continue
+		}
+		files = append(files, File{Path: path, Source: src})
+	}
+	return files, diags
+}
+
+// search reads the definitions of the directories, sorted by name; of equal
+// names only the one in the earliest directory.
+func (p Paths) search() (files []File, diags hcl.Diagnostics) {
+	chosen := make(map[string]File)
+	for _, path := range p.Workers {
+		names, more := p.readDir(path, chosen)
+		diags = append(diags, more...)
+		maps.Copy(chosen, names)
+		if len(chosen) > maxFiles {
+			return nil, append(diags, unreadable(path, fmt.Errorf("with it there are more than %d files", maxFiles)))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(chosen)) {
+		if f := chosen[name]; f.Source != nil {
+			files = append(files, f)
+		}
+	}
+	return files, diags
+}
+
+// readDir reads the files of one directory whose names are not taken. A file
+// that hides others, or that cannot be read, takes its name with no source.
+func (p Paths) readDir(path string, taken map[string]File) (map[string]File, hcl.Diagnostics) {
+	dir, err := openDir(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !p.WorkersRequired {
+			return nil, nil
+		}
+		return nil, hcl.Diagnostics{unreadable(path, err)}
+	}
+	defer dir.Close()
+	names, err := listDir(dir)
+	if err != nil {
+		return nil, hcl.Diagnostics{unreadable(path, err)}
+	}
+	slices.Sort(names)
+	var diags hcl.Diagnostics
+	found := make(map[string]File)
+	for _, name := range names {
+		if _, ok := taken[name]; ok || !definitionName(name) {
+			continue
+		}
+		if len(taken)+len(found) > maxFiles {
+			break
+		}
+		full := filepath.Join(path, name)
+		if !printable(name) {
+			diags = append(diags, unreadable(full, errors.New("its name has bytes that cannot be shown; rename it")))
+			continue
+		}
+		src, err := readFile(dir, name)
+		if err != nil && !errors.Is(err, errHidden) {
+			diags = append(diags, unreadable(full, err))
+		}
+		found[name] = File{Path: full, Source: src}
+	}
+	return found, diags
+}
+
+// definitionName reports whether a file of that name in a directory of
+// definitions is read. Names that editors and package managers leave behind
+// are not.
+func definitionName(name string) bool {
+	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") ||
+		strings.Contains(name, ".dpkg-") || strings.Contains(name, ".rpm") {
+		return false
+	}
+	return strings.HasSuffix(name, ".hcl") || isJSON(name)
+}
+
+func isJSON(name string) bool { return strings.HasSuffix(name, ".hcl.json") }
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func unreadable(path string, err error) *hcl.Diagnostic {
+	shown := path
+	if !printable(path) {
+		shown = fmt.Sprintf("%q", path)
+	}
+	return &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  fmt.Sprintf("Cannot read %s: %s", shown, reason(err)),
+	}
+}
