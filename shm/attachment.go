@@ -1,0 +1,37 @@
+package shm
+
+// attachment is a segment as a worker has it: mapped, with its own copy of the
+// header, which was checked. It is never unmapped while the process lives: slices
+// from Area stay memory, whatever is detached or closed, so that a late access
+// cannot be a fault.
+type attachment struct {
+	mem    memory
+	header segmentHeader
+	areas  areaIndex
+}
+
+// attach maps and checks the segment behind fd, which is not kept.
+func attach(fd int) (*attachment, error) {
+	size, err := sealedSize(fd)
+	if err != nil {
+		return nil, err
+	}
+	a := new(attachment)
+	if err := readHeader(fd, a.header.bytes()); err != nil {
+		return nil, err
+	}
+	if err := a.header.check(size); err != nil {
+		return nil, err
+	}
+	if a.mem, err = mapMemory(fd, size, true); err != nil {
+		return nil, err
+	}
+	a.areas = newAreaIndex(a.mem, &a.header)
+	return a, nil
+}
+
+// latch returns where the word of a slot's latch lies, and whether it has one.
+func (a *attachment) latch(slot uint32) (offset uint64, ok bool) {
+	s := a.header.section[sectionLatches]
+	return s.offset + uint64(slot)*uint64(s.stride), slot < s.count
+}

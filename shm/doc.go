@@ -1,0 +1,2 @@
+// Package shm is the shared memory of background workers.
+package shm

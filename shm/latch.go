@@ -1,0 +1,204 @@
+package shm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An Event is why Latch.Wait returned.
+type Event int
+
+// The events, each the WL_ constant of its name in PostgreSQL. Where several are
+// true, the first in this order is returned.
+const (
+	LatchSet       Event = 1 + iota // WL_LATCH_SET
+	SupervisorDied                  // WL_POSTMASTER_DEATH; from then on every Wait returns at once
+	Timeout                         // WL_TIMEOUT
+)
+
+// String is "latch set", "supervisor died" or "timeout".
+func (e Event) String() string {
+	switch e {
+	case LatchSet:
+		return "latch set"
+	case SupervisorDied:
+		return "supervisor died"
+	case Timeout:
+		return "timeout"
+	}
+	return fmt.Sprintf("event %d", int(e))
+}
+
+// Latch is the calling process's own latch: others set it, this process waits
+// for it and resets it. It belongs to the slot and not to the process: one that
+// was set before a restart may be found set after it.
+//
+// The two loops that lose no wake-up are reset, check, wait, and check, wait,
+// reset. A latch is a hint to look: it may be found set though nothing new is there.
+//
+// Before Attach and after Detach the latch works through its eventfd alone, so
+// that every set costs a system call. Set may be called from everywhere, Reset by who
+// waits, and Wait by one goroutine at a time.
+type Latch struct {
+	word  atomic.Pointer[atomic.Uint32] // where its state is now
+	local atomic.Uint32                 // its place while not attached
+	bell  *bell
+	dead  <-chan struct{}
+	wait  sync.Mutex
+	buf   [8]byte
+}
+
+// newLatch makes the latch behind b, which it owns from then on; dead is closed
+// when the supervisor is gone, and interrupt has to be called then.
+func newLatch(b *bell, dead <-chan struct{}) *Latch {
+	l := &Latch{bell: b, dead: dead}
+	l.local.Store(latchOwned)
+	l.word.Store(&l.local)
+	return l
+}
+
+// moveTo makes to the place of the state; a set latch stays set.
+func (l *Latch) moveTo(to *atomic.Uint32) {
+	to.And(^uint32(latchWaiting))
+	to.Or(latchOwned)
+	from := l.word.Swap(to)
+	if from == to {
+		return
+	}
+	// Who sets the old word from here on finds it not owned and rings.
+	if from.And(^uint32(latchSet|latchWaiting|latchOwned))&latchSet != 0 {
+		to.Or(latchSet)
+	}
+	l.interrupt() // a waiter looks at the new place
+}
+
+// Set sets the latch. On a latch that is set it does nothing (BGW-155); a system call
+// is made only if the owner sleeps.
+func (l *Latch) Set() error { return setLatch(l.word.Load(), l.bell) }
+
+// setLatch is SetLatch: mark, and ring if that is needed to be noticed.
+func setLatch(w *atomic.Uint32, b *bell) error {
+	old := w.Or(latchSet)
+	if old&latchOwned == 0 || old&(latchSet|latchWaiting) == latchWaiting {
+		return b.ring()
+	}
+	return nil
+}
+
+// Reset makes the latch not set. What is looked at after it was written before any
+// Set that is still to come.
+func (l *Latch) Reset() { l.word.Load().And(^uint32(latchSet)) }
+
+// IsSet reports whether the latch is set, without waiting.
+func (l *Latch) IsSet() bool {
+	return l.word.Load().Load()&latchSet != 0 || l.drain()
+}
+
+// drain takes a ring from outside of the segment and marks the latch as set.
+func (l *Latch) drain() bool {
+	if !l.bell.drain() {
+		return false
+	}
+	l.word.Load().Or(latchSet)
+	return true
+}
+
+// Wait waits until the latch is set (at once if it is already: BGW-154), the
+// supervisor dies, timeout has passed (none if negative; 0 only looks), or ctx ends,
+// whose error it then returns. A waiting goroutine holds no thread. The latch stays
+// set: see Reset.
+func (l *Latch) Wait(ctx context.Context, timeout time.Duration) (Event, error) {
+	if !l.wait.TryLock() {
+		return 0, errors.New("cannot wait for latch: another goroutine already does")
+	}
+	defer l.wait.Unlock()
+	if l.word.Load().Load()&latchSet != 0 {
+		return LatchSet, nil
+	}
+	var deadline time.Time
+	if timeout >= 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, l.interrupt)
+		defer stop()
+	}
+	for {
+		event, err := l.waitOnce(ctx, deadline)
+		if event != 0 || err != nil {
+			return event, err
+		}
+	}
+}
+
+// waitOnce sleeps at most once; 0 and no error means to look again. The order
+// matters: who interrupts does so after the cause is there, so that either the
+// cause is seen here or the interrupt ends the read.
+func (l *Latch) waitOnce(ctx context.Context, deadline time.Time) (Event, error) {
+	if err := l.bell.file.SetReadDeadline(deadline); err != nil {
+		return 0, fmt.Errorf("cannot wait for latch: %w", err)
+	}
+	w := l.word.Load()
+	defer w.And(^uint32(latchWaiting))
+	if w.Or(latchWaiting)&latchSet != 0 {
+		return LatchSet, nil
+	}
+	if event, err := l.cause(ctx, deadline); event != 0 || err != nil {
+		if l.drain() {
+			return LatchSet, nil
+		}
+		return event, err
+	}
+	_, err := l.bell.file.Read(l.buf[:])
+	switch {
+	case err == nil:
+		l.word.Load().Or(latchSet) // rung from outside of the segment, perhaps
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrClosed):
+		return 0, ErrClosed
+	default:
+		return 0, fmt.Errorf("cannot wait for latch: %w", err)
+	}
+	return 0, nil
+}
+
+// cause is a reason to stop waiting other than the latch.
+func (l *Latch) cause(ctx context.Context, deadline time.Time) (Event, error) {
+	select {
+	case <-l.dead:
+		return SupervisorDied, nil
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if !deadline.IsZero() && !time.Now().Before(deadline) {
+		return Timeout, nil
+	}
+	return 0, nil
+}
+
+// interrupt makes a waiter look again.
+func (l *Latch) interrupt() { l.bell.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// PeerLatch is another worker's latch, to be set; see Worker.PeerLatch.
+type PeerLatch struct {
+	word *atomic.Uint32 // nil: not attached
+	bell *bell
+}
+
+// Set wakes the latch's owner, as Latch.Set does. ErrClosed after Close.
+func (p *PeerLatch) Set() error {
+	if p.word == nil {
+		return p.bell.ring()
+	}
+	return setLatch(p.word, p.bell)
+}
+
+// Close gives the latch's descriptor up.
+func (p *PeerLatch) Close() error { return p.bell.file.Close() }
