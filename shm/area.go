@@ -26,10 +26,9 @@ type areaIndex struct {
 	spare uint32 // 1 + a record that was taken and not published, or 0
 }
 
-func newAreaIndex(m memory, h *segmentHeader) areaIndex {
-	return areaIndex{
-		mem: m, words: h.section[sectionWords], records: h.section[sectionRecords], data: h.section[sectionData],
-	}
+func (x *areaIndex) init(m memory, h *segmentHeader) {
+	x.mem = m
+	x.words, x.records, x.data = h.section[sectionWords], h.section[sectionRecords], h.section[sectionData]
 }
 
 // find is ShmemInitStruct: see Worker.Area.
@@ -62,7 +61,7 @@ func (x *areaIndex) find(name string, size int) (data []byte, found bool, err er
 			}
 			return x.slice(end, size), true, nil
 		}
-		end += roundUp(r.size)
+		end = min(end+roundUp(r.size), x.data.offset+x.data.length)
 		i++
 	}
 	return nil, false, fmt.Errorf("cannot make area %q: the segment has %d areas, which is the most: %w", name, x.words.count, syscall.ENOSPC)

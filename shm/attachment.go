@@ -1,5 +1,7 @@
 package shm
 
+import "sync/atomic"
+
 // attachment is a segment as a worker has it: mapped, with its own copy of the
 // header, which was checked. It is never unmapped while the process lives: slices
 // from Area stay memory, whatever is detached or closed, so that a late access
@@ -8,6 +10,7 @@ type attachment struct {
 	mem    memory
 	header segmentHeader
 	areas  areaIndex
+	inside atomic.Bool // the supervisor counts this process as attached
 }
 
 // attach maps and checks the segment behind fd, which is not kept.
@@ -26,7 +29,7 @@ func attach(fd int) (*attachment, error) {
 	if a.mem, err = mapMemory(fd, size, true); err != nil {
 		return nil, err
 	}
-	a.areas = newAreaIndex(a.mem, &a.header)
+	a.areas.init(a.mem, &a.header)
 	return a, nil
 }
 

@@ -83,6 +83,19 @@ func (c *client) call(ctx context.Context, r control.Record) (reply, error) {
 	}
 }
 
+// tell sends a request whose answer nobody waits for. It does not wait either: a
+// record that cannot be sent is lost, and the end of the connection is seen by read.
+func (c *client) tell(r control.Record) {
+	var err error
+	if r.ID, err = c.enter(nil); err != nil {
+		return
+	}
+	c.leave(r.ID, nil)
+	if b, err := r.Append(nil); err == nil {
+		_ = c.raw.Control(func(fd uintptr) { _ = control.Send(int(fd), b, -1) })
+	}
+}
+
 // check makes an error of a refusal and of an answer to something else.
 func check(r *control.Record, a reply) (reply, error) {
 	switch {

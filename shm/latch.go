@@ -188,16 +188,17 @@ func (l *Latch) interrupt() { l.bell.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // PeerLatch is another worker's latch, to be set; see Worker.PeerLatch.
 type PeerLatch struct {
-	word *atomic.Uint32 // nil: not attached
-	bell *bell
+	segment *attachment // nil: it was got while not attached
+	offset  uint64      // of its word there
+	bell    *bell
 }
 
 // Set wakes the latch's owner, as Latch.Set does. ErrClosed after Close.
 func (p *PeerLatch) Set() error {
-	if p.word == nil {
+	if p.segment == nil || !p.segment.inside.Load() {
 		return p.bell.ring()
 	}
-	return setLatch(p.word, p.bell)
+	return setLatch(p.segment.mem.word32(p.offset), p.bell)
 }
 
 // Close gives the latch's descriptor up.

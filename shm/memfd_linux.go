@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,28 @@ func newMemfd(name string, mode uint32) (*os.File, error) {
 		return nil, os.NewSyscallError("fchmod", err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// checkRoom refuses what the machine cannot have, with ENOMEM: fallocate goes on
+// until somebody is killed. A cgroup's limit is not looked at.
+func checkRoom(size int64) error {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil // a machine that does not say
+	}
+	_, rest, ok := strings.Cut(string(b), "MemAvailable:")
+	if !ok {
+		return nil
+	}
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return nil
+	}
+	kib, err := strconv.ParseInt(fields[0], 10, 64)
+	if err == nil && size > kib<<10 {
+		return fmt.Errorf("the machine has %d bytes available: %w", kib<<10, unix.ENOMEM)
+	}
+	return nil
 }
 
 // allocate gives the first size bytes of f their memory now: a machine without it

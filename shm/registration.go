@@ -244,11 +244,9 @@ func (w *Worker) PeerLatch(ctx context.Context, slot uint32) (*PeerLatch, error)
 		return nil, fmt.Errorf("cannot use the latch of slot %d: %w", slot, err)
 	}
 	p := &PeerLatch{bell: b}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.inside {
-		if offset, ok := w.joined.latch(slot); ok {
-			p.word = w.joined.mem.word32(offset)
+	if a := w.inside(); a != nil {
+		if offset, ok := a.latch(slot); ok {
+			p.segment, p.offset = a, offset
 		}
 	}
 	return p, nil

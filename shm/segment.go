@@ -43,6 +43,9 @@ func Create(name string, size int64) (*Segment, error) {
 }
 
 func (s *Segment) create() error {
+	if err := checkRoom(s.size); err != nil {
+		return err
+	}
 	f, err := newMemfd("pgbgw-"+s.name, 0o600)
 	if err != nil {
 		return err

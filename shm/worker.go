@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/shm/control"
@@ -22,11 +23,14 @@ type Worker struct {
 	done   chan struct{}
 	once   sync.Once // closes done
 
-	mu     sync.Mutex
-	joined *attachment // the mapped segment, attached or not
-	inside bool        // attached
+	joined atomic.Pointer[attachment] // the mapped segment, attached or not
+
+	mu     sync.Mutex // attaching, detaching, closing
 	closed bool
-	slots  *Slots
+
+	slotsOnce sync.Once
+	slots     *Slots
+	slotsErr  error
 }
 
 // Open reads what the supervisor says in the environment (PGBGW_FDS and others) and
@@ -90,14 +94,9 @@ func (w *Worker) start() (err error) {
 		if w.client, err = newClient(fd, w.controlEnded); err != nil {
 			return err
 		}
-		go w.hello()
+		w.client.tell(control.Record{Type: control.Hello, Text: library})
 	}
 	return nil
-}
-
-// hello is not waited for: a supervisor that minds refuses what comes after it.
-func (w *Worker) hello() {
-	_, _ = w.client.call(context.Background(), control.Record{Type: control.Hello, Text: library})
 }
 
 // library is what Hello says.
@@ -126,24 +125,25 @@ func (w *Worker) Latch() *Latch { return w.latch }
 
 // Slots is the view of all workers.
 func (w *Worker) Slots() (*Slots, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.slots != nil {
-		return w.slots, nil
+	w.slotsOnce.Do(func() {
+		fd, ok := w.fds["slots"]
+		if !ok {
+			w.slotsErr = errors.New("cannot read the slot table: PGBGW_FDS names no slots")
+			return
+		}
+		if w.slots, w.slotsErr = openSlots(fd); w.slotsErr != nil {
+			w.slotsErr = fmt.Errorf("cannot read the slot table: %w", w.slotsErr)
+		}
+	})
+	return w.slots, w.slotsErr
+}
+
+// inside is the segment while this process is attached to it, or nil.
+func (w *Worker) inside() *attachment {
+	if a := w.joined.Load(); a != nil && a.inside.Load() {
+		return a
 	}
-	fd, ok := w.fds["slots"]
-	switch {
-	case w.closed:
-		return nil, ErrClosed
-	case !ok:
-		return nil, errors.New("cannot read the slot table: PGBGW_FDS names no slots")
-	}
-	s, err := openSlots(fd)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the slot table: %w", err)
-	}
-	w.slots = s
-	return s, nil
+	return nil
 }
 
 // Attach maps the segment, checks it and tells the supervisor, for whom this
@@ -166,34 +166,40 @@ func (w *Worker) attachLocked(ctx context.Context) error {
 	switch {
 	case w.closed:
 		return ErrClosed
-	case w.inside:
+	case w.inside() != nil:
 		return nil
 	case !ok:
 		return errors.New(`this worker has no segment (attach = "never")`)
 	case w.client == nil:
 		return errNoControl
 	}
-	a := w.joined
+	a := w.joined.Load()
 	if a == nil {
 		var err error
 		if a, err = attach(fd); err != nil {
 			return fmt.Errorf("segment: %w", err)
 		}
 	}
-	offset, ok := a.latch(w.self.Handle.Slot)
-	err := error(nil)
-	if !ok {
-		err = damaged("slot %d has no latch", w.self.Handle.Slot)
-	} else {
-		_, err = w.client.call(ctx, control.Record{Type: control.Attach})
-	}
-	if err != nil {
-		if w.joined == nil {
+	if err := w.enter(ctx, a); err != nil {
+		if w.joined.Load() == nil {
 			err = errors.Join(err, a.mem.unmap()) // nobody has seen it yet
 		}
 		return err
 	}
-	w.joined, w.inside = a, true
+	return nil
+}
+
+// enter tells the supervisor before the first byte is written.
+func (w *Worker) enter(ctx context.Context, a *attachment) error {
+	offset, ok := a.latch(w.self.Handle.Slot)
+	if !ok {
+		return damaged("slot %d has no latch", w.self.Handle.Slot)
+	}
+	if _, err := w.plain(ctx, control.Record{Type: control.Attach}); err != nil {
+		return err
+	}
+	a.inside.Store(true)
+	w.joined.Store(a)
 	w.latch.moveTo(a.mem.word32(offset))
 	return nil
 }
@@ -208,12 +214,13 @@ func (w *Worker) Detach(ctx context.Context) error {
 }
 
 func (w *Worker) detachLocked(ctx context.Context) error {
-	if !w.inside {
+	a := w.inside()
+	if a == nil {
 		return nil
 	}
-	w.inside = false
+	a.inside.Store(false)
 	w.latch.moveTo(&w.latch.local)
-	if _, err := w.client.call(ctx, control.Record{Type: control.Detach}); err != nil {
+	if _, err := w.plain(ctx, control.Record{Type: control.Detach}); err != nil {
 		return fmt.Errorf("cannot detach: %w", err)
 	}
 	return nil
@@ -226,11 +233,8 @@ func (w *Worker) detachLocked(ctx context.Context) error {
 // Areas are never freed; ENOMEM or ENOSPC (wrapped) when there is no room. Others may see the area before
 // its maker has filled it: let zero mean not ready, and set it by an atomic store. A lookup takes no lock.
 func (w *Worker) Area(name string, size int) (data []byte, found bool, err error) {
-	w.mu.Lock()
-	a := w.joined
-	inside := w.inside
-	w.mu.Unlock()
-	if !inside {
+	a := w.inside()
+	if a == nil {
 		return nil, false, fmt.Errorf("cannot use area %q: %w", name, ErrNotAttached)
 	}
 	return a.areas.find(name, size)
