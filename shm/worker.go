@@ -264,6 +264,7 @@ func (w *Worker) Close() error {
 
 // release closes what was opened and what was passed.
 func (w *Worker) release() {
+	w.slotsOnce.Do(func() { w.slotsErr = ErrClosed })
 	owned := map[string]bool{}
 	if w.client != nil {
 		w.client.close()
@@ -281,5 +282,4 @@ func (w *Worker) release() {
 			closeFd(fd)
 		}
 	}
-	w.fds = nil
 }

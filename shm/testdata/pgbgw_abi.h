@@ -1,0 +1,109 @@
+/*
+ * The layout of a segment and of the slot table, version 1.0, for C.
+ * The contract is the documentation of Go package shm.
+ */
+#ifndef PGBGW_ABI_H
+#define PGBGW_ABI_H
+
+#include <stdint.h>
+
+#define PGBGW_ABI_MAJOR 1
+#define PGBGW_ABI_MINOR 0
+#define PGBGW_SEGMENT_MAGIC UINT64_C(0x4745535747424750) /* "PGBGWSEG" */
+#define PGBGW_SLOTS_MAGIC UINT64_C(0x544c535747424750)   /* "PGBGWSLT" */
+
+#define PGBGW_HEADER_ROOM 4096
+#define PGBGW_HEADER_SIZE 512
+#define PGBGW_STATE_OFFSET 2048
+#define PGBGW_AREA_ALIGN 128
+#define PGBGW_MAX_SLOTS 16384
+
+enum {
+	PGBGW_SECTION_WORDS,
+	PGBGW_SECTION_RECORDS,
+	PGBGW_SECTION_DATA,
+	PGBGW_SECTION_LATCHES,
+	PGBGW_SECTION_COUNT = 16
+};
+
+enum { PGBGW_LATCH_SET = 1, PGBGW_LATCH_WAITING = 2, PGBGW_LATCH_OWNED = 4 };
+
+struct pgbgw_section {
+	uint64_t offset;
+	uint64_t length;
+	uint32_t stride;
+	uint32_t count;
+};
+
+struct pgbgw_segment_header {
+	uint64_t magic;
+	uint16_t major;
+	uint16_t minor;
+	uint32_t room;
+	uint64_t features;
+	uint64_t total_size;
+	uint64_t incarnation;
+	char name[64];
+	uint32_t sections;
+	uint32_t reserved0;
+	struct pgbgw_section section[PGBGW_SECTION_COUNT];
+	uint32_t reserved1[3];
+	uint32_t checksum;
+};
+
+/* at PGBGW_STATE_OFFSET; workers write it */
+struct pgbgw_segment_state {
+	uint32_t next_record;
+};
+
+struct pgbgw_area_record {
+	char name[48];
+	uint64_t size;
+	uint64_t offset;
+};
+
+struct pgbgw_latch_cell {
+	uint32_t word;
+	uint32_t reserved[15];
+};
+
+struct pgbgw_slots_header {
+	uint64_t magic;
+	uint16_t major;
+	uint16_t minor;
+	uint32_t room;
+	uint64_t features;
+	uint32_t entry;
+	uint32_t count;
+	uint32_t reserved[119];
+	uint32_t checksum;
+};
+
+/* at PGBGW_STATE_OFFSET; the supervisor writes it */
+struct pgbgw_slots_state {
+	uint32_t used;
+	uint32_t max;
+};
+
+struct pgbgw_slot_entry {
+	uint64_t version;
+	uint64_t generation;
+	uint64_t start;
+	int32_t pid;
+	uint32_t state;
+	uint32_t status;
+	uint32_t flags;
+	int32_t exit_code;
+	int32_t exit_signal;
+	int64_t registered;
+	int64_t changed;
+	int64_t next_start;
+	uint64_t restarts;
+	uint64_t reserved0[2];
+	char name[96];
+	char kind[96];
+	char segment[64];
+	uint64_t reserved1[20];
+};
+
+#endif

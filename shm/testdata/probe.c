@@ -1,0 +1,51 @@
+/* Prints the layout as the C compiler sees it, "name offset size" a line. */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "pgbgw_abi.h"
+
+#define TYPE(t) printf(#t " 0 %zu\n", sizeof(struct pgbgw_##t))
+#define FIELD(t, f) printf(#t "." #f " %zu %zu\n", offsetof(struct pgbgw_##t, f), sizeof(((struct pgbgw_##t *)0)->f))
+#define NUMBER(n) printf(#n " 0 %llu\n", (unsigned long long)PGBGW_##n)
+
+int main(void)
+{
+	NUMBER(ABI_MAJOR); NUMBER(ABI_MINOR); NUMBER(SEGMENT_MAGIC); NUMBER(SLOTS_MAGIC);
+	NUMBER(HEADER_ROOM); NUMBER(HEADER_SIZE); NUMBER(STATE_OFFSET); NUMBER(AREA_ALIGN); NUMBER(MAX_SLOTS);
+	NUMBER(SECTION_WORDS); NUMBER(SECTION_RECORDS); NUMBER(SECTION_DATA); NUMBER(SECTION_LATCHES); NUMBER(SECTION_COUNT);
+	NUMBER(LATCH_SET); NUMBER(LATCH_WAITING); NUMBER(LATCH_OWNED);
+
+	TYPE(section);
+	FIELD(section, offset); FIELD(section, length); FIELD(section, stride); FIELD(section, count);
+
+	TYPE(segment_header);
+	FIELD(segment_header, magic); FIELD(segment_header, major); FIELD(segment_header, minor);
+	FIELD(segment_header, room); FIELD(segment_header, features); FIELD(segment_header, total_size);
+	FIELD(segment_header, incarnation); FIELD(segment_header, name); FIELD(segment_header, sections);
+	FIELD(segment_header, section); FIELD(segment_header, checksum);
+
+	TYPE(segment_state);
+	FIELD(segment_state, next_record);
+
+	TYPE(area_record);
+	FIELD(area_record, name); FIELD(area_record, size); FIELD(area_record, offset);
+
+	TYPE(latch_cell);
+	FIELD(latch_cell, word);
+
+	TYPE(slots_header);
+	FIELD(slots_header, magic); FIELD(slots_header, major); FIELD(slots_header, minor);
+	FIELD(slots_header, room); FIELD(slots_header, features); FIELD(slots_header, entry);
+	FIELD(slots_header, count); FIELD(slots_header, checksum);
+
+	TYPE(slots_state);
+	FIELD(slots_state, used); FIELD(slots_state, max);
+
+	TYPE(slot_entry);
+	FIELD(slot_entry, version); FIELD(slot_entry, generation); FIELD(slot_entry, start);
+	FIELD(slot_entry, pid); FIELD(slot_entry, state); FIELD(slot_entry, status); FIELD(slot_entry, flags);
+	FIELD(slot_entry, exit_code); FIELD(slot_entry, exit_signal); FIELD(slot_entry, registered);
+	FIELD(slot_entry, changed); FIELD(slot_entry, next_start); FIELD(slot_entry, restarts);
+	FIELD(slot_entry, name); FIELD(slot_entry, kind); FIELD(slot_entry, segment);
+	return 0;
+}
