@@ -12,7 +12,7 @@ import (
 // Client calls a Server. Its methods may be used from any goroutine; each returns when ctx ends, with ctx's error. An
 // error from the bus is an [*Error]; IsError(err, ...) decides.
 type Client struct {
-	conn    *dbus.Conn
+	conn    *busConn
 	signals *clientSignals
 }
 

@@ -20,7 +20,7 @@ const defaultSystemBus = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/r
 // dialBus connects to a bus and says hello. The connection is made here and not by the bus library, so that descriptor
 // passing is never negotiated (the library does not close descriptors it has no use for, and any peer could fill our
 // table), reads are buffered, and a broker that does not answer cannot hold us beyond ctx.
-func dialBus(ctx context.Context, address string, options ...dbus.ConnOption) (*dbus.Conn, error) {
+func dialBus(ctx context.Context, address string, options ...dbus.ConnOption) (*busConn, error) {
 	address, err := busAddress(address)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,20 @@ func dialBus(ctx context.Context, address string, options ...dbus.ConnOption) (*
 		}
 		return nil, err
 	}
-	return conn, nil
+	return &busConn{Conn: conn, socket: socket}, nil
+}
+
+// busConn is a connection to a bus whose Close always returns: the library's own waits for a write to a broker that
+// does not read.
+type busConn struct {
+	*dbus.Conn
+	socket net.Conn
+}
+
+func (c *busConn) Close() error {
+	err := c.socket.Close()
+	_ = c.Conn.Close()
+	return err
 }
 
 func handshake(socket net.Conn, options []dbus.ConnOption) (*dbus.Conn, error) {

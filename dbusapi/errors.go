@@ -3,6 +3,7 @@ package dbusapi
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -85,9 +86,18 @@ func IsError(err error, name string) bool {
 	return ok && e.Name == name
 }
 
-// toBus turns what a Backend returned into what is sent.
+// sendable are the names that a Server sends. The library drops an error with a name of bad syntax, and its caller
+// would wait for ever.
+var sendable = []string{
+	ErrorNoSuchWorker, ErrorStaleHandle, ErrorNoFreeSlot, ErrorAmbiguousLabel, ErrorNoSuchTemplate, ErrorQuotaExceeded,
+	ErrorShuttingDown, ErrorNotAllowed, ErrorConfigurationInvalid, ErrorFailed, ErrorInvalidArgs, ErrorAccessDenied,
+	ErrorLimitsExceeded, ErrorNotSupported, ErrorUnknownMethod, ErrorUnknownObject, ErrorUnknownInterface,
+	ErrorUnknownProperty, ErrorPropertyReadOnly,
+}
+
+// toBus turns what a Backend returned into what is sent. A name that is not of this API becomes ErrorFailed.
 func toBus(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && slices.Contains(sendable, e.Name) {
 		return e
 	}
 	return &Error{Name: ErrorFailed, Message: err.Error()}

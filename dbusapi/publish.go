@@ -32,7 +32,7 @@ func (s *Server) Reloading(active bool) {
 // NotifyOwner sends WorkerStateChanged to one unique name alone. Call it after the state has changed and, for a final
 // exit, after the slot is free (BGW-044, BGW-045). A name that has gone is no error.
 func (s *Server) NotifyOwner(name string, change StateChange) {
-	if sess := s.session.Load(); sess != nil {
+	if sess := s.session.Load(); sess != nil && isUniqueName(name) {
 		sess.enqueue(func() { sess.sendStateChanged(name, change) })
 	}
 }

@@ -2,32 +2,115 @@ package dbusapi
 
 import (
 	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
 
 	"github.com/godbus/dbus/v5"
 )
 
-type session struct{ ctx context.Context }
+// session is one connection of the Server to a bus and everything that is void when it breaks: unique names, their
+// credentials, subscriptions, calls under way. It is the library's Handler and SignalHandler.
+type session struct {
+	server *Server
+	conn   *busConn
+	ctx    context.Context // ends with the connection
+	ready  chan struct{}   // closed when the fields above are set
 
-func (s *Server) newSession(ctx context.Context) (*session, error) { panic("TODO") }
-func (s *session) flush(ctx context.Context) error                 { return nil }
-func (s *session) end()                                            {}
-func (s *session) takeName(ctx context.Context) error              { return nil }
-func (s *session) sendAdded(WorkerInfo)                            {}
-func (s *session) sendRemoved(Handle)                              {}
-func (s *session) sendChanged(a, b WorkerInfo)                     {}
-func (s *session) sendManagerChanged(a, b ManagerInfo)             {}
-func (s *session) sendReloading(bool)                              {}
-func (s *session) sendStateChanged(string, StateChange)            {}
-func (s *session) enqueue(func())                                  {}
-func (s *session) watchOwner(string)                               {}
-func (s *session) listeners() int                                  { return 0 }
+	out     *queue // signals to send, in order
+	gone    *queue // what follows from names that left, in order
+	workers sync.WaitGroup
+	full    atomic.Bool // out was full, and that was logged
 
-type waitList struct{}
+	subscribers atomic.Int64
 
-func (w *waitList) changed(WorkerInfo) {}
-func (w *waitList) removed(Handle)     {}
+	mu          sync.Mutex
+	peers       map[string]*peer
+	callsPerUID map[uint32]int
+	ended       bool
+	registering sync.WaitGroup // calls that may make their caller an owner; Add only under mu while !ended
 
-type clientSignals struct{}
+	rules ruleBook
+}
 
-func newClientSignals() *clientSignals                                         { return nil }
-func (c *clientSignals) DeliverSignal(iface, name string, signal *dbus.Signal) {}
+// newSession connects and serves, without the name.
+func (s *Server) newSession(ctx context.Context) (*session, error) {
+	sess := &session{
+		server: s, ready: make(chan struct{}), out: newQueue(maxOutbox), gone: newQueue(math.MaxInt),
+		peers: map[string]*peer{}, callsPerUID: map[uint32]int{},
+	}
+	conn, err := dialBus(ctx, s.address, dbus.WithHandler(sess), dbus.WithSignalHandler(sess))
+	if err != nil {
+		sess.ctx = context.Background()
+		close(sess.ready)
+		return nil, err
+	}
+	sess.conn, sess.ctx = conn, conn.Context()
+	sess.rules.bus = conn.BusObject()
+	close(sess.ready)
+	sess.workers.Go(func() { sess.out.run(sess.ctx) })
+	sess.workers.Go(func() { sess.gone.run(sess.ctx) })
+	return sess, nil
+}
+
+// takeName asks for the bus name, without waiting in a queue for it.
+func (s *session) takeName(ctx context.Context) error {
+	var reply dbus.RequestNameReply
+	err := s.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.RequestName", 0,
+		BusName, uint32(dbus.NameFlagDoNotQueue)).Store((*uint32)(&reply))
+	if err != nil {
+		return fromBus(err)
+	}
+	if reply != dbus.RequestNameReplyPrimaryOwner && reply != dbus.RequestNameReplyAlreadyOwner {
+		return ErrNameOwned
+	}
+	return nil
+}
+
+// end leaves the bus. When it has returned, no OwnerGone and no registration of this session follows.
+func (s *session) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	_ = s.conn.Close()
+	s.registering.Wait()
+	s.workers.Wait()
+}
+
+// enqueue queues something to send. When the bus does not read, what no longer fits is dropped: signals are hints.
+func (s *session) enqueue(send func()) {
+	if s.out.add(send) {
+		s.full.Store(false)
+	} else if !s.full.Swap(true) {
+		s.server.log.Warn("the message bus does not read, signals are dropped", "waiting", maxOutbox)
+	}
+}
+
+// flush waits until everything queued so far is sent.
+func (s *session) flush(ctx context.Context) error {
+	sent := make(chan struct{})
+	if !s.out.add(func() { close(sent) }) {
+		return errors.New("cannot send the last signals: the message bus does not read")
+	}
+	select {
+	case <-sent:
+		return nil
+	case <-s.ctx.Done():
+		return nil // nobody is there to be told
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// DeliverSignal is called by the library for each signal, in order, on the goroutine that reads the bus. Of all that
+// peers may send, only the broker's word on a name that left is taken.
+func (s *session) DeliverSignal(iface, member string, signal *dbus.Signal) {
+	if signal.Sender != busDriver || iface != busDriver || member != "NameOwnerChanged" || len(signal.Body) != 3 {
+		return
+	}
+	name, _ := signal.Body[0].(string)
+	if owner, ok := signal.Body[2].(string); ok && owner == "" {
+		s.vanished(name)
+	}
+}

@@ -1,0 +1,169 @@
+package dbusapi
+
+import (
+	"slices"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// The methods of Introspectable, Properties and ObjectManager.
+
+func (r *request) introspect() ([]any, error) {
+	var children []string
+	switch r.node.kind {
+	case nodeBetween, nodeManager:
+		children = []string{r.node.next()}
+	case nodeWorkers:
+		workers, err := r.workers()
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range workers {
+			children = append(children, w.Handle.String())
+		}
+	case nodeWorker:
+		if _, err := r.nodeWorker(); err != nil {
+			return nil, err
+		}
+	}
+	return []any{introspection(r.node.interfaces(), children)}, nil
+}
+
+// nodeWorker returns the worker of the node, UnknownObject if there is none.
+func (r *request) nodeWorker() (WorkerInfo, error) {
+	w, err := r.server.backend.Worker(r, r.caller, r.node.handle)
+	if isStale(err) {
+		err = unknownObject(r.node.path)
+	}
+	return w, err
+}
+
+func (r *request) get() ([]any, error) {
+	name := r.args[1].(string)
+	if _, err := r.findProperty(); err != nil {
+		return nil, err
+	}
+	var value any
+	if r.node.kind == nodeManager {
+		m, err := r.server.backend.Manager(r, r.caller)
+		if err != nil {
+			return nil, err
+		}
+		value = readField(managerProperties, m, name)
+	} else {
+		w, err := r.nodeWorker()
+		if err != nil {
+			return nil, err
+		}
+		value = readField(workerProperties, w, name)
+	}
+	return []any{dbus.MakeVariant(value)}, nil
+}
+
+// readField returns one property of v. The name is in the table.
+func readField[T any](table []wireField[T], v T, name string) any {
+	i := slices.IndexFunc(table, func(f wireField[T]) bool { return f.name == name })
+	return toWire(table[i].ref(&v))
+}
+
+// findProperty returns the property that the first two arguments name. An empty interface stands for all of them.
+func (r *request) findProperty() (propertyXML, error) {
+	iface, name := r.args[0].(string), r.args[1].(string)
+	names, err := r.propertyInterfaces(iface)
+	if err != nil {
+		return propertyXML{}, err
+	}
+	for _, i := range names {
+		if p, ok := interfaces[i].properties[name]; ok {
+			return p, nil
+		}
+	}
+	return propertyXML{}, Errorf(ErrorUnknownProperty, "%s has no property %q", r.node.path, bounded(name, maxName))
+}
+
+func (r *request) propertyInterfaces(iface string) ([]string, error) {
+	names := r.node.interfaces()
+	if iface == "" {
+		return names, nil
+	}
+	if !slices.Contains(names, iface) {
+		return nil, Errorf(ErrorUnknownInterface, "%s has no interface %q", r.node.path, bounded(iface, maxName))
+	}
+	return []string{iface}, nil
+}
+
+func (r *request) getAll() ([]any, error) {
+	names, err := r.propertyInterfaces(r.args[0].(string))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]dbus.Variant{}
+	if slices.Contains(names, ManagerInterface) {
+		m, err := r.server.backend.Manager(r, r.caller)
+		if err != nil {
+			return nil, err
+		}
+		all = allProperties(managerProperties, m)
+	}
+	if r.node.kind == nodeWorker {
+		w, err := r.nodeWorker()
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(names, WorkerInterface) {
+			all = allProperties(workerProperties, w)
+		}
+	}
+	return []any{all}, nil
+}
+
+func (r *request) set() ([]any, error) {
+	if r.node.kind == nodeWorker {
+		if _, err := r.nodeWorker(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := r.findProperty(); err != nil {
+		return nil, err
+	}
+	return nil, Errorf(ErrorPropertyReadOnly, "property %s of %s is read-only", bounded(r.args[1].(string), maxName), r.node.path)
+}
+
+func (r *request) managedObjects() ([]any, error) {
+	workers, err := r.workers()
+	if err != nil {
+		return nil, err
+	}
+	size := 0
+	objects := make(map[dbus.ObjectPath]map[string]map[string]dbus.Variant, len(workers))
+	for _, w := range workers {
+		if size += wireSize(w); size > maxManaged {
+			return nil, Errorf(ErrorLimitsExceeded, "%d workers do not fit into one message; use ListWorkers", len(workers))
+		}
+		objects[w.Handle.Path()] = map[string]map[string]dbus.Variant{WorkerInterface: allProperties(workerProperties, w)}
+	}
+	return []any{objects}, nil
+}
+
+// wireSize estimates the bytes that w's properties take in a message, from above.
+func wireSize(w WorkerInfo) int {
+	const perProperty, perText = 56, 16 // name, type, length and padding of each
+	size := len(workerProperties) * perProperty
+	for _, f := range workerProperties {
+		switch p := f.ref(&w).(type) {
+		case *string:
+			size += len(*p)
+		case *[]byte:
+			size += len(*p)
+		case *[]string:
+			for _, s := range *p {
+				size += len(s) + perText
+			}
+		case *map[string]string:
+			for k, v := range *p {
+				size += len(k) + len(v) + 2*perText
+			}
+		}
+	}
+	return size
+}

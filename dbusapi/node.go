@@ -1,0 +1,61 @@
+package dbusapi
+
+import (
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// node is an object by its path alone: the tree is a matter of syntax, there is no table of objects.
+type node struct {
+	kind   nodeKind
+	handle Handle // of a worker node
+	path   dbus.ObjectPath
+}
+
+type nodeKind int
+
+const (
+	nodeBetween nodeKind = iota // "/", "/org": on the way to the manager
+	nodeManager
+	nodeWorkers // the parent of all workers
+	nodeWorker  // has the path of a worker, whether there is one or not
+)
+
+func findNode(path dbus.ObjectPath) (node, bool) {
+	switch {
+	case path == ManagerPath:
+		return node{kind: nodeManager, path: path}, true
+	case path == workerDir:
+		return node{kind: nodeWorkers, path: path}, true
+	case path == "/" || strings.HasPrefix(string(ManagerPath), string(path)+"/"):
+		return node{kind: nodeBetween, path: path}, true
+	}
+	h, ok := parseHandle(path)
+	return node{kind: nodeWorker, handle: h, path: path}, ok
+}
+
+// standardInterfaces are on every node.
+var standardInterfaces = []string{peerInterface, introspectInterface, propertiesInterface}
+
+// interfaces returns the names of the node's interfaces.
+func (n node) interfaces() []string {
+	switch n.kind {
+	case nodeManager:
+		return append([]string{ManagerInterface, objectManagerInterface}, standardInterfaces...)
+	case nodeWorker:
+		return append([]string{WorkerInterface}, standardInterfaces...)
+	default:
+		return standardInterfaces
+	}
+}
+
+// next returns the child of a nodeBetween or of the manager.
+func (n node) next() string {
+	if n.kind == nodeManager {
+		return "worker"
+	}
+	rest := strings.TrimPrefix(string(ManagerPath), strings.TrimSuffix(string(n.path), "/")+"/")
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}

@@ -1,0 +1,233 @@
+package dbusapi
+
+import (
+	"context"
+	"os"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// busDriver is the broker's own name and interface.
+const busDriver = "org.freedesktop.DBus"
+
+// peer is a connection that called us, or an owner. It is watched from before its credentials are asked until its name
+// leaves the bus. Unique names are not used twice in the life of a bus, so it cannot become somebody else.
+type peer struct {
+	name   string
+	ctx    context.Context // ends when the name leaves or the session ends
+	cancel context.CancelFunc
+
+	resolved chan struct{} // closed when the next two are set for good
+	caller   Caller
+	err      error
+
+	rule ruleKind // under ruleBook.mu
+
+	// Under session.mu.
+	calls      int // under way
+	waits      int // under way, counted in calls as well
+	subscribed bool
+	owner      bool // the Backend hears when it leaves
+	gone       bool
+}
+
+// findPeer returns the peer of that name; fresh says that the caller must resolve it. Under s.mu.
+func (s *session) findPeer(name string) (p *peer, fresh bool) {
+	if p = s.peers[name]; p != nil {
+		return p, false
+	}
+	p = &peer{name: name, resolved: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(s.ctx)
+	s.peers[name] = p
+	return p, true
+}
+
+// enter admits a call of the connection name and returns who that is. leave must follow.
+func (s *session) enter(name string) (*peer, error) {
+	s.mu.Lock()
+	p, fresh := s.findPeer(name)
+	if p.calls >= maxCalls {
+		s.mu.Unlock()
+		return nil, Errorf(ErrorLimitsExceeded, "%d calls of this connection are under way, the limit: wait for an answer", maxCalls)
+	}
+	p.calls++
+	s.mu.Unlock()
+	if fresh {
+		s.resolve(p)
+	}
+	<-p.resolved
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := p.err
+	if err == nil && !privileged(p.caller.UID) && s.callsPerUID[p.caller.UID] >= maxCallsPerUID {
+		err = Errorf(ErrorLimitsExceeded, "%d calls of user %d are under way, the limit", maxCallsPerUID, p.caller.UID)
+	}
+	if err != nil {
+		p.calls--
+		return nil, err
+	}
+	s.callsPerUID[p.caller.UID]++
+	return p, nil
+}
+
+// leave ends what enter began.
+func (s *session) leave(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.calls--
+	if s.callsPerUID[p.caller.UID]--; s.callsPerUID[p.caller.UID] == 0 {
+		delete(s.callsPerUID, p.caller.UID)
+	}
+}
+
+// privileged says whose calls are not counted by user: an unprivileged crowd must not lock the administrator out.
+func privileged(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
+
+// beginWait counts a wait of p; endWait must follow.
+func (s *session) beginWait(p *peer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.waits >= maxWaits {
+		return Errorf(ErrorLimitsExceeded, "%d waits of this connection are under way, the limit", maxWaits)
+	}
+	p.waits++
+	return nil
+}
+
+func (s *session) endWait(p *peer) {
+	s.mu.Lock()
+	p.waits--
+	s.mu.Unlock()
+}
+
+// subscribe sets or clears p's wish for signals.
+func (s *session) subscribe(p *peer, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.gone || p.subscribed == on {
+		return
+	}
+	p.subscribed = on
+	if on {
+		s.subscribers.Add(1)
+	} else {
+		s.subscribers.Add(-1)
+	}
+}
+
+// listeners returns how many connections have subscribed.
+func (s *session) listeners() int { return int(s.subscribers.Load()) }
+
+// register runs f, which may make p an owner. If p leaves meanwhile the Backend hears of it after f; if the session
+// ends, BusLost comes after f.
+func (s *session) register(p *peer, f func() (Handle, error)) (Handle, error) {
+	s.mu.Lock()
+	if s.ended || p.gone {
+		s.mu.Unlock()
+		return Handle{}, Errorf(ErrorFailed, "the caller has left the bus")
+	}
+	s.registering.Add(1)
+	s.mu.Unlock()
+	defer s.registering.Done()
+
+	h, err := f()
+	if err != nil {
+		return Handle{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.owner = true
+	if p.gone {
+		s.gone.add(func() { s.server.backend.OwnerGone(p.name) })
+	}
+	return h, nil
+}
+
+// watchOwner: see Server.WatchOwner.
+func (s *session) watchOwner(name string) {
+	if !isUniqueName(name) {
+		return
+	}
+	s.mu.Lock()
+	p, fresh := s.findPeer(name)
+	p.owner = true
+	s.mu.Unlock()
+	if fresh {
+		go s.resolve(p)
+	}
+}
+
+// resolve has the broker watch p's name, and then say who p is: in this order, so that a name that leaves is never
+// missed. Both messages are on their way at once.
+func (s *session) resolve(p *peer) {
+	defer close(p.resolved)
+	added := s.watch(p)
+	p.caller, p.err = s.credentials(p.ctx, p.name)
+	if p.err == nil {
+		p.err = added()
+	}
+	if p.err != nil {
+		s.vanished(p.name)
+	}
+}
+
+// credentials asks the broker who has a name. The rule of the interface: everything but the uid may be missing.
+func (s *session) credentials(ctx context.Context, name string) (Caller, error) {
+	var all map[string]dbus.Variant
+	call := s.conn.BusObject().CallWithContext(ctx, busDriver+".GetConnectionCredentials", 0, name)
+	if err := call.Store(&all); err != nil {
+		return Caller{}, Errorf(ErrorAccessDenied, "cannot tell who is calling: %v", fromBus(err))
+	}
+	c := Caller{Name: name}
+	var ok bool
+	if c.UID, ok = all["UnixUserID"].Value().(uint32); !ok {
+		return Caller{}, Errorf(ErrorAccessDenied, "cannot tell who is calling: the bus does not say the user of %s", name)
+	}
+	c.GIDs, _ = all["UnixGroupIDs"].Value().([]uint32)
+	c.PID, _ = all["ProcessID"].Value().(uint32)
+	return c, nil
+}
+
+// vanished forgets a name that left the bus.
+func (s *session) vanished(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peers[name]
+	if p == nil {
+		return
+	}
+	delete(s.peers, name)
+	p.gone = true
+	if p.subscribed {
+		s.subscribers.Add(-1)
+	}
+	p.cancel()
+	owner := p.owner
+	s.gone.add(func() {
+		s.rules.remove(p)
+		if owner {
+			s.server.backend.OwnerGone(name)
+		}
+	})
+}
+
+// isUniqueName checks the syntax of a unique name. A broker disconnects who sends to something else.
+func isUniqueName(name string) bool {
+	if len(name) < 4 || len(name) > 255 || name[0] != ':' {
+		return false
+	}
+	dots, start := 0, true
+	for _, c := range []byte(name[1:]) {
+		switch {
+		case c == '.' && !start:
+			dots++
+			start = true
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c == '-':
+			start = false
+		default:
+			return false
+		}
+	}
+	return dots > 0 && !start
+}
