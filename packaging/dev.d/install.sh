@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+
+# install_all installs everything below $DESTDIR. What the administrator changed
+# in /etc is kept.
+install_all() {
+    if [[ -z ${PGBGW_BUILD:-} ]]; then
+        need_packages
+        build
+    fi
+    local root=${DESTDIR:-}
+    [[ -n $root || $EUID -eq 0 ]] || fail "only root can install into the system; set DESTDIR for another place"
+    install_programs
+    install_integration
+    install_documentation
+    install_configuration
+    say "installed below ${root:-/}"
+    [[ -n $root ]] || after_install
+}
+
+# put FILE TARGET [MODE]
+put() { install -D -m "${3:-0644}" "$1" "${DESTDIR:-}$2"; }
+
+install_programs() {
+    put "$BUILD/pg-bgwd" /usr/sbin/pg-bgwd 0755
+    put "$BUILD/pg-bgwctl" /usr/bin/pg-bgwctl 0755
+    put "$BUILD/pg-bgw-launcher" /usr/lib/pg-bgw/pg-bgw-launcher 0755
+}
+
+install_integration() {
+    local f
+    put packaging/systemd/pg-bgw.service /usr/lib/systemd/system/pg-bgw.service
+    put packaging/dbus/org.pgbgw1.conf /usr/share/dbus-1/system.d/org.pgbgw1.conf
+    put packaging/dbus/org.pgbgw1.service /usr/share/dbus-1/system-services/org.pgbgw1.service
+    for f in dbusapi/org.pgbgw1.*.xml; do
+        put "$f" "/usr/share/dbus-1/interfaces/$(basename "$f")"
+    done
+    put packaging/sysusers/pg-bgw.conf /usr/lib/sysusers.d/pg-bgw.conf
+    put packaging/tmpfiles/pg-bgw.conf /usr/lib/tmpfiles.d/pg-bgw.conf
+    put packaging/catalog/pg-bgw.catalog /usr/lib/systemd/catalog/pg-bgw.catalog
+}
+
+install_documentation() {
+    local f
+    for f in packaging/man/*.[1-8]; do
+        put "$f" "/usr/share/man/man${f##*.}/$(basename "$f")"
+    done
+    for f in packaging/systemd/examples/*.conf packaging/dbus/examples/*.conf; do
+        put "$f" "/usr/share/doc/pg-bgw/examples/$(basename "$f")"
+    done
+}
+
+install_configuration() {
+    local f
+    [[ -e ${DESTDIR:-}/etc/pg-bgw/pg-bgw.hcl ]] || put packaging/etc/pg-bgw.hcl /etc/pg-bgw/pg-bgw.hcl
+    for f in packaging/etc/workers.d/*; do
+        put "$f" "/etc/pg-bgw/workers.d/$(basename "$f")"
+    done
+}
+
+# after_install does what a package's postinst does. The user comes before the
+# bus reads its policy, which ignores rules about unknown users.
+after_install() {
+    systemd-sysusers pg-bgw.conf
+    systemd-tmpfiles --create pg-bgw.conf
+    journalctl --update-catalog
+    if [[ -d /run/systemd/system ]]; then
+        systemctl daemon-reload
+        busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig
+    fi
+}

@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# What the commands need from Debian, and Go.
+
+# Packages by what they are looked for: a program, or a file when it begins with /.
+needed_packages() {
+    cat <<'END'
+gcc gcc
+/usr/include/stdio.h libc6-dev
+dbus-daemon dbus-daemon
+busctl systemd
+END
+}
+
+# What `test` needs beyond that.
+needed_for_test() {
+    cat <<'END'
+gdbus libglib2.0-bin
+dbus-send dbus-bin
+python3 python3
+man man-db
+/usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus
+END
+    [[ $EUID -ne 0 ]] && return
+    cat <<'END'
+systemd-nspawn systemd-container
+debootstrap debootstrap
+dbus-broker-launch dbus-broker
+/usr/lib/postgresql postgresql
+END
+}
+
+# need_packages LISTER... installs what the lists name and the machine lacks, as
+# root; otherwise it names that and ends.
+need_packages() {
+    local missing=() what package lister
+    for lister in needed_packages "$@"; do
+        while read -r what package; do
+            present "$what" || missing+=("$package")
+        done < <("$lister")
+    done
+    [[ ${#missing[@]} -eq 0 ]] && return
+    [[ $EUID -eq 0 ]] || fail "these Debian packages are missing: ${missing[*]}; as root: apt-get install ${missing[*]}"
+    say "installing ${missing[*]}"
+    apt_install "${missing[@]}" || {
+        apt-get update -q >&2
+        apt_install "${missing[@]}" || fail "apt-get could not install ${missing[*]}"
+    }
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+present() {
+    case $1 in
+    /*) [[ -e $1 ]] ;;
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    esac
+}
+
+# find_go puts Go on the PATH. The version is go.mod's business: a newer one than
+# the installed is fetched by Go itself.
+find_go() {
+    command -v go >/dev/null && return
+    [[ -x /usr/local/go/bin/go ]] || fail "Go is missing: it is neither on the PATH nor in /usr/local/go/bin; see https://go.dev/dl/"
+    export PATH=$PATH:/usr/local/go/bin
+}

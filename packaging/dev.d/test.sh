@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+
+readonly STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+readonly TRIXIE_PACKAGES=systemd,systemd-sysv,dbus,dbus-broker,libglib2.0-bin,python3-dbus,man-db,procps
+
+test_all() {
+    need_packages needed_for_test
+    check_source
+    build
+    say "building for arm64"
+    GOARCH=arm64 CGO_ENABLED=0 go build ./...
+    test_c
+    [[ $EUID -ne 0 ]] || make_trixie
+    say "testing"
+    # -p 2: the packages share the machine's processors with hundreds of workers.
+    go test -race -p 2 -timeout 14m ./...
+    say "all tests passed"
+}
+
+check_source() {
+    say "gofmt, go vet, staticcheck"
+    local unformatted
+    unformatted=$(gofmt -l cmd units dbusapi shm policy packaging contrib 2>/dev/null || true)
+    [[ -z $unformatted ]] || fail "gofmt would change: ${unformatted//$'\n'/ }"
+    go vet ./...
+    go run "$STATICCHECK" ./...
+    if command -v shellcheck >/dev/null; then
+        shellcheck packaging/dev packaging/dev.d/*.sh .ci/run
+    fi
+}
+
+# test_c runs each C test program; 77 means that it could not run here.
+test_c() {
+    say "C tests"
+    local status=0
+    CC=${CC:-cc} cmd/pg-bgw-launcher/build.sh test "$BUILD/launcher-test" -g -fsanitize=address,undefined
+    "$BUILD/launcher-test" || status=$?
+    [[ $status -eq 0 || ($status -eq 77 && ${CI:-} != true) ]] || fail "the launcher's tests ended with status $status"
+}
+
+# trixie_root is where the root file system of Debian 13 is kept between runs.
+trixie_root() {
+    local cache=/var/cache
+    [[ -w $cache ]] || cache=${XDG_CACHE_HOME:-$HOME/.cache}
+    printf '%s/pg-bgw-dev/trixie' "$cache"
+}
+
+# make_trixie makes that root once and tells the system test where it is, or why
+# there is none.
+make_trixie() {
+    local root
+    root=$(trixie_root)
+    if [[ ! -d $root ]]; then
+        say "making a root of Debian 13 in $root"
+        rm -rf --one-file-system "$root.new"
+        mkdir -p "$(dirname "$root")"
+        if ! debootstrap --variant=minbase --include="$TRIXIE_PACKAGES" trixie "$root.new" >"$root.log" 2>&1; then
+            say "debootstrap failed, so there is no test on systemd 257; see $root.log"
+            export PGBGW_NO_TRIXIE="debootstrap failed, see $root.log"
+            return
+        fi
+        mv "$root.new" "$root"
+    fi
+    export PGBGW_TRIXIE_ROOT=$root
+}

@@ -1,0 +1,124 @@
+package systemtest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// cgroup2 finds where cgroup v2 is mounted, "" when it is not.
+func cgroup2() string {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == "cgroup2" {
+			return fields[1]
+		}
+	}
+	return ""
+}
+
+// newCgroup makes a cgroup for one machine. With the test everything in it is
+// killed and it is removed. First it removes those of test runs that are gone.
+func newCgroup(t *testing.T, name string) *os.File {
+	t.Helper()
+	base := cgroup2()
+	removeStale(base)
+	path := filepath.Join(base, name)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		dir.Close()
+		if err := removeCgroup(path); err != nil {
+			t.Errorf("cannot remove %s: %v", path, err)
+		}
+	})
+	return dir
+}
+
+func removeStale(base string) {
+	left, _ := filepath.Glob(filepath.Join(base, "pg-bgw-test-*"))
+	for _, path := range left {
+		var pid, n int
+		if _, err := fmt.Sscanf(filepath.Base(path), "pg-bgw-test-%d-%d", &pid, &n); err != nil {
+			continue
+		}
+		if syscall.Kill(pid, 0) == syscall.ESRCH {
+			removeCgroup(path)
+		}
+	}
+}
+
+// removeCgroup kills what is in path and below and removes it all. cgroup.kill
+// returns before its victims are gone, and then rmdir says EBUSY; the events
+// file tells when the last one is.
+func removeCgroup(path string) error {
+	if err := os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := awaitEmpty(path); err != nil {
+		return err
+	}
+	var dirs []string
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, p)
+		}
+		return err
+	})
+	for i := len(dirs) - 1; i >= 0 && err == nil; i-- {
+		err = os.Remove(dirs[i])
+	}
+	return err
+}
+
+// awaitEmpty waits on cgroup.events, which polls as exceptional when it changes.
+func awaitEmpty(path string) error {
+	inotify, err := syscall.InotifyInit1(syscall.IN_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(inotify)
+	events := filepath.Join(path, "cgroup.events")
+	if _, err := syscall.InotifyAddWatch(inotify, events, syscall.IN_MODIFY); err != nil {
+		return err
+	}
+	for {
+		text, err := os.ReadFile(events)
+		if err != nil || strings.Contains(string(text), "populated 0") {
+			return err
+		}
+		if _, err := syscall.Read(inotify, make([]byte, 4096)); err != nil && err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// procs lists the processes of a cgroup of the machine and of those below it, as
+// the machine numbers them.
+func (m *machine) procs(t *testing.T, path string) []int {
+	t.Helper()
+	out, _, _ := m.try("sh", "-c", `find "/sys/fs/cgroup$1" -name cgroup.procs -exec cat {} + 2>/dev/null`, "sh", path)
+	var pids []int
+	for _, field := range strings.Fields(out) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
