@@ -113,6 +113,9 @@ func ParseRestartTime(s string) (RestartTime, error) {
 	if err != nil {
 		return 0, err
 	}
+	if d == Infinity {
+		return 0, fmt.Errorf("%q is not an interval; write \"never\"", s)
+	}
 	if d%time.Second != 0 {
 		return 0, fmt.Errorf("%q is not a whole number of seconds", s)
 	}

@@ -37,7 +37,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return bad("it is empty")
 	}
 	var total float64
-	for rest != "" {
+	for parts := 0; rest != ""; parts++ {
 		digits := leading(rest, "0123456789.")
 		v, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
@@ -46,7 +46,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		rest = strings.TrimLeft(rest[len(digits):], " \t")
 		word := leading(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 		unit, ok := durationUnit(word)
-		if !ok || word == "" && (rest != "" || total != 0) {
+		if !ok || word == "" && (rest != "" || parts > 0) {
 			return bad(fmt.Sprintf("unit %q is not known", word+rest[len(word):]))
 		}
 		rest = strings.TrimLeft(rest[len(word):], " \t")

@@ -1,28 +1,39 @@
-# /etc/pg-bgw/pg-bgw.hcl: settings of the supervisor; see pg-bgw.hcl(5).
+# Settings of pg-bgw, the supervisor of background workers; see pg-bgw.hcl(5).
 #
-# What is commented out shows the default. Workers are defined in workers.d/*.hcl.
+# What is commented out is the default. Workers are defined in workers.d/*.hcl.
 # After a change: pg-bgwctl check && systemctl reload pg-bgw
 
-# How many workers there can be at a time, static and dynamic together: 1 to 16384.
-# max_worker_processes = 128
+# Number of slots, for workers of files and of requests together: 1 to 16384.
+#max_worker_processes = 128
 
-# How many dynamic workers with the flag class_parallel there can be: 0 to 1024.
-# max_parallel_workers = 8
+# How many dynamic workers with the flag class_parallel may be registered at one
+# time: 0 to 1024.
+#max_parallel_workers = 8
 
-# Whether the workers of a segment are started again after one of them crashed.
-# restart_after_crash = true
+# Whether the workers of a segment start again after one of them crashed.
+#restart_after_crash = true
 
-# The least that is logged: debug, info, notice, warning or error.
-# log_level = "info"
+# The least important messages that are logged: "debug", "info", "notice",
+# "warning" or "error".
+#log_level = "info"
 
-# The shared memory of workers that name no other segment.
-# segment "main" {
-#   size       = "64MiB"
-#   huge_pages = "off" # off, try or on
-# }
+# How long a smart shutdown waits for workers before it becomes a fast one.
+#smart_stop_grace = "infinity"
 
-# The PostgreSQL server whose start, recovery and end the workers follow. Without
-# one the supervisor stands alone and every start_time has come.
-# server "main" {
-#   conninfo = "host=/run/postgresql dbname=postgres"
-# }
+# The first starts of the files' workers are spread over this time.
+#start_splay = 0
+
+# The shared memory of workers that name no other segment. Huge pages are used
+# never ("off"), where they can be had ("try") or at any rate ("on").
+#segment "main" {
+#  size       = "64MiB"
+#  huge_pages = "off"
+#}
+
+# The PostgreSQL server that the workers follow through start, recovery and end.
+# Without one, as by default, every start_time has come when pg-bgw starts. One
+# block as below is for a server on this machine:
+#
+#   server "main" {
+#     conninfo = "host=/run/postgresql dbname=postgres"
+#   }

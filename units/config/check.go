@@ -24,9 +24,14 @@ var follows = map[string][]string{
 // faults tells the mistakes that units finds in w, where they are made.
 func (d *decoder) faults(w *units.Worker, p *place) {
 	for _, f := range w.Validate() {
-		if !p.told(f.Field) {
-			d.fail(p.of(f.Field), f.Field+": "+f.Problem, sentence(f.Remedy))
+		if p.told(f.Field) {
+			continue
 		}
+		tell := d.fail
+		if _, written := p.fields[f.Field]; !written {
+			tell = d.missing
+		}
+		tell(p.of(f.Field), f.Field+": "+f.Problem, sentence(f.Remedy))
 	}
 }
 

@@ -29,15 +29,20 @@ func load(files []File, unread hcl.Diagnostics, main string, o Options) (*Config
 	ds := &Diagnostics{trees: make(map[string]*hcl.File)}
 	for _, f := range files {
 		tree, diags := parse(f)
+		d.broken = nil
 		d.add(diags...)
 		ds.trees[f.Path] = &hcl.File{Bytes: f.Source}
 		if diags.HasErrors() {
 			d.whole = false // what the file would have defined is not known
-			continue
+			d.broken = brokenLines(diags)
 		}
-		ds.trees[f.Path] = tree
-		d.file(f, tree.Body)
+		if tree != nil && tree.Body != nil {
+			ds.trees[f.Path] = tree
+			d.source = f.Source
+			d.file(f, tree.Body)
+		}
 	}
+	d.broken = nil
 	d.finish()
 	ds.list = d.diags
 	ds.sort(files)
@@ -53,16 +58,48 @@ type decoder struct {
 	main    string // path of the file that holds settings
 	config  *Config
 	diags   hcl.Diagnostics
-	whole   bool // every file could be read and parsed
+	whole   bool   // every file could be read and parsed
+	source  []byte // of the file at hand
+
+	// broken are the lines of the file at hand with mistakes of syntax. It is
+	// nil if there are none; if there are some, what seems to be missing may
+	// be there, in what the parser skipped.
+	broken map[int]bool
 
 	definitions []*definition        // without a mistake so far, workers and templates
 	taken       map[string]hcl.Range // labels by kind: where they were first given
 }
 
-func (d *decoder) add(diags ...*hcl.Diagnostic) { d.diags = append(d.diags, diags...) }
+// add takes diagnostics up, but for those about a line of which the parser has
+// said something already.
+func (d *decoder) add(diags ...*hcl.Diagnostic) {
+	for _, diag := range diags {
+		if diag.Subject == nil || !d.broken[diag.Subject.Start.Line] {
+			d.diags = append(d.diags, diag)
+		}
+	}
+}
 
+func brokenLines(diags hcl.Diagnostics) map[int]bool {
+	lines := make(map[int]bool)
+	for _, diag := range diags {
+		if diag.Subject != nil {
+			lines[diag.Subject.Start.Line] = true
+		}
+	}
+	return lines
+}
+
+// fail tells a mistake in what is written at r.
 func (d *decoder) fail(r hcl.Range, problem, remedy string) {
 	d.add(refusalAt(r, problem, remedy))
+}
+
+// missing tells that something is not written in the block at r.
+func (d *decoder) missing(r hcl.Range, problem, remedy string) {
+	if d.broken == nil {
+		d.fail(r, problem, remedy)
+	}
 }
 
 func (d *decoder) warn(r hcl.Range, problem, remedy string) {
@@ -77,16 +114,20 @@ var blockTypes = []hcl.BlockHeaderSchema{
 	{Type: "template", LabelNames: []string{"label"}},
 }
 
+// file reads one file, and survives a failure of the libraries under it.
 func (d *decoder) file(f File, body hcl.Body) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.add(failure(f, p))
+		}
+	}()
 	s := settingsSchema
 	if f.Path != d.main {
 		s = schema[Settings]{moved: settingsMoved(cmp.Or(d.main, DefaultMain))}
 	}
 	p := newPlace(hcl.Range{Filename: f.Path, Start: hcl.InitialPos, End: hcl.InitialPos})
 	for _, b := range decode(d, body, s, &p, &d.config.Settings, blockTypes...) {
-		if !d.label(b) {
-			continue
-		}
+		d.label(b)
 		switch b.Type {
 		case "segment":
 			d.segment(b)
@@ -100,9 +141,9 @@ func (d *decoder) file(f File, body hcl.Body) {
 	}
 }
 
-// label reports whether a block's label can be one and is the first of its
+// label tells when a block's label cannot be one or is not the first of its
 // kind. Workers and templates are one kind.
-func (d *decoder) label(b *hcl.Block) bool {
+func (d *decoder) label(b *hcl.Block) {
 	label, at := b.Labels[0], b.LabelRanges[0]
 	if !units.ValidLabel(label) {
 		d.fail(at, fmt.Sprintf("%q cannot be a label", label), "Use "+units.LabelForm+".")
@@ -114,10 +155,9 @@ func (d *decoder) label(b *hcl.Block) bool {
 	key := kind + " " + label
 	if first, ok := d.taken[key]; ok {
 		d.fail(at, fmt.Sprintf("Duplicate label: %s %q", b.Type, label), "It is taken at "+where(first)+".")
-		return false
+		return
 	}
 	d.taken[key] = at
-	return true
 }
 
 func (d *decoder) segment(b *hcl.Block) {
@@ -136,8 +176,8 @@ func (d *decoder) server(b *hcl.Block) {
 	switch {
 	case conninfo && both:
 		d.fail(cluster, "cluster: conninfo is given as well", "Leave one of them out.")
-	case !conninfo && !both:
-		d.fail(b.DefRange, "conninfo: it is missing", `Write conninfo = "host=/run/postgresql", or cluster = "15/main".`)
+	case !conninfo && !both && !p.bad["conninfo"] && !p.bad["cluster"]:
+		d.missing(b.DefRange, "conninfo: it is missing", `Write conninfo = "host=/run/postgresql", or cluster = "15/main".`)
 	}
 	d.config.Servers = append(d.config.Servers, s)
 }

@@ -24,8 +24,7 @@ const (
 func parse(f File) (tree *hcl.File, diags hcl.Diagnostics) {
 	defer func() {
 		if p := recover(); p != nil {
-			tree, diags = nil, hcl.Diagnostics{refusal(f, 0, "The file cannot be parsed",
-				fmt.Sprintf("The parser failed on it (%v). Leave out parts of it to find the place.", p))}
+			tree, diags = nil, hcl.Diagnostics{failure(f, p)}
 		}
 	}()
 	if d := scanBytes(f); d != nil {
@@ -150,6 +149,12 @@ func scanJSON(f File) *hcl.Diagnostic {
 		}
 	}
 	return nil
+}
+
+// failure tells of a panic, which is a defect of ours or of a library.
+func failure(f File, panicked any) *hcl.Diagnostic {
+	return refusal(f, 0, "The file cannot be read",
+		fmt.Sprintf("The parser failed on it (%v). Leave out parts of it to find the place, and report it.", panicked))
 }
 
 func refusal(f File, offset int, summary, detail string) *hcl.Diagnostic {

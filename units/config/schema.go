@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -111,6 +112,7 @@ func decode[T any](d *decoder, body hcl.Body, s schema[T], p *place, t *T, more 
 	want.Blocks = append(want.Blocks, more...)
 	content, diags := body.Content(want)
 	d.add(diags...)
+	misspelt(d, diags, s.attrs, "", p)
 	for _, m := range s.moved {
 		if a := content.Attributes[m.name]; a != nil {
 			d.fail(a.NameRange, "Unsupported argument: "+m.name, m.detail)
@@ -150,7 +152,26 @@ func decodeGroup[T any](d *decoder, content *hcl.BodyContent, g group[T], p *pla
 	}
 	inner, diags := blocks[0].Body.Content(bodySchema(g.attrs))
 	d.add(diags...)
+	misspelt(d, diags, g.attrs, g.name+".", p)
 	decodeAttrs(d, inner, g.attrs, g.name+".", p, t)
+}
+
+// misspelt marks the attributes that the names in diags were probably meant to
+// be, so that nobody is told in addition that they are missing.
+func misspelt[T any](d *decoder, diags hcl.Diagnostics, attrs []attr[T], prefix string, p *place) {
+	names := make([]string, len(attrs))
+	for i, a := range attrs {
+		names[i] = a.name
+	}
+	for _, diag := range diags {
+		if diag.Subject == nil || !diag.Subject.CanSliceBytes(d.source) {
+			continue
+		}
+		written := strings.Trim(string(diag.Subject.SliceBytes(d.source)), `"`)
+		if name, ok := nearest(written, names); ok {
+			p.bad[prefix+name] = true
+		}
+	}
 }
 
 func decodeAttrs[T any](d *decoder, content *hcl.BodyContent, attrs []attr[T], prefix string, p *place, t *T) {
@@ -161,9 +182,9 @@ func decodeAttrs[T any](d *decoder, content *hcl.BodyContent, attrs []attr[T], p
 		case found != nil:
 			p.fields[field] = found.Expr.Range()
 			a.set(&value{d: d, field: field, expr: found.Expr, place: p}, t)
-		case a.required != "":
+		case a.required != "" && !p.bad[field]:
 			p.bad[field] = true
-			d.fail(p.of(field), field+": it is missing", "It has no default: "+a.required+".")
+			d.missing(p.of(field), field+": it is missing", "It has no default: "+a.required+".")
 		}
 	}
 }

@@ -37,7 +37,10 @@ func nearest(given string, options []string) (string, bool) {
 		if plain(given) == plain(o) {
 			return o, true
 		}
-		if d := distance(given, o); d < best && d < len(o) {
+		if len(given) > 2 && strings.HasPrefix(o, given) {
+			return o, true
+		}
+		if d := distance(given, o); d < best && 2*d <= len(o) {
 			best, at = d, i
 		}
 	}

@@ -60,8 +60,12 @@ func (v *value) literal() (cty.Value, bool) {
 		v.d.add(diags...)
 		return cty.NilVal, false
 	}
-	if val.IsNull() {
+	switch {
+	case val.IsNull():
 		v.wrong("null is no value", "Leave the attribute out.")
+		return cty.NilVal, false
+	case !val.IsKnown(): // the parser has told
+		v.place.bad[v.field] = true
 		return cty.NilVal, false
 	}
 	return val, true
@@ -130,8 +134,9 @@ func (v *value) boolean(dst *bool) {
 	}
 }
 
-// whole is v as a whole number of at most 64 bits and a sign.
-func (v *value) whole() (*big.Int, bool) {
+// whole is v as a whole number of at most 64 bits and a sign; remedy is what
+// to write instead of anything else.
+func (v *value) whole(remedy string) (*big.Int, bool) {
 	val, ok := v.literal()
 	if !ok {
 		return nil, false
@@ -150,19 +155,20 @@ func (v *value) whole() (*big.Int, bool) {
 		ok = false
 	}
 	if !ok {
-		v.wrong("not a whole number of at most 64 bits", "Write it as in 42 or \"0x2a\".")
+		v.wrong("not a whole number of at most 64 bits", remedy)
 	}
 	return n, ok
 }
 
 // integer reads a whole number from lo to hi.
 func integer[I int | int64 | uint64](v *value, dst *I, lo, hi int64) {
-	n, ok := v.whole()
+	remedy := fmt.Sprintf("Use %d to %d.", lo, hi)
+	n, ok := v.whole(remedy)
 	if !ok {
 		return
 	}
 	if !n.IsInt64() || n.Int64() < lo || n.Int64() > hi {
-		v.wrong(fmt.Sprintf("%v is out of range", n), fmt.Sprintf("Use %d to %d.", lo, hi))
+		v.wrong(fmt.Sprintf("%v is out of range", n), remedy)
 		return
 	}
 	*dst = I(n.Int64())
@@ -170,7 +176,8 @@ func integer[I int | int64 | uint64](v *value, dst *I, lo, hi int64) {
 
 // datum reads 64 bits, written as a number with or without a sign (BGW-019).
 func (v *value) datum(dst *uint64) {
-	n, ok := v.whole()
+	const remedy = `Use -9223372036854775808 to 18446744073709551615; in quotes also as "0xff".`
+	n, ok := v.whole(remedy)
 	switch {
 	case !ok:
 	case n.IsUint64():
@@ -178,7 +185,7 @@ func (v *value) datum(dst *uint64) {
 	case n.IsInt64():
 		*dst = uint64(n.Int64())
 	default:
-		v.wrong(fmt.Sprintf("%v does not fit in 64 bits", n), "Use -9223372036854775808 to 18446744073709551615.")
+		v.wrong(fmt.Sprintf("%v does not fit in 64 bits", n), remedy)
 	}
 }
 
@@ -238,9 +245,18 @@ func (v *value) duration(dst *time.Duration, lo, hi time.Duration) {
 	*dst = t
 }
 
+// timeText writes a time in the largest unit that divides it.
 func timeText(t time.Duration) string {
 	if t == units.Infinity {
 		return `"infinity"`
+	}
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}, {time.Millisecond, "ms"}} {
+		if t >= u.unit && t%u.unit == 0 {
+			return fmt.Sprintf(`"%d%s"`, t/u.unit, u.name)
+		}
 	}
 	return strconv.Quote(t.String())
 }
@@ -279,7 +295,7 @@ func (v *value) unlimited() bool {
 		return false
 	}
 	val, _ := v.expr.Value(nil)
-	return !val.IsNull() && val.Type() == cty.String && (val.AsString() == "max" || val.AsString() == "infinity")
+	return val.IsKnown() && !val.IsNull() && val.Type() == cty.String && (val.AsString() == "max" || val.AsString() == "infinity")
 }
 
 // word reads one of a set of words by its parser.
@@ -397,7 +413,7 @@ func (v *value) key(e hcl.Expression) (string, bool) {
 		return "", false
 	}
 	val, diags := e.Value(nil)
-	if diags.HasErrors() || val.IsNull() || val.Type() != cty.String {
+	if diags.HasErrors() || !val.IsKnown() || val.IsNull() || val.Type() != cty.String {
 		v.fail(e.Range(), "not a name", "Write a name, in quotes if it is more than letters and digits.")
 		return "", false
 	}

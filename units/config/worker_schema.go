@@ -212,5 +212,10 @@ func workerMoved() []moved {
 	for _, name := range []string{"name", "type", "flags", "start_time", "restart_time", "library_name", "function_name", "main_arg", "extra"} {
 		ms = append(ms, moved{"bgw_" + name, fmt.Sprintf("It is %q here, without \"bgw_\".", name)})
 	}
+	for _, g := range workerGroups {
+		for _, a := range g.attrs {
+			ms = append(ms, moved{a.name, fmt.Sprintf("It belongs in a block %s { }.", g.name)})
+		}
+	}
 	return ms
 }

@@ -18,13 +18,14 @@ func (v *value) restartTime(dst *units.RestartTime) {
 		return
 	}
 	if val.Type() == cty.Number {
-		n, ok := v.whole()
+		const remedy = `Use 0 to 86400000 seconds or "never".`
+		n, ok := v.whole(remedy)
 		switch {
 		case !ok:
 		case n.IsInt64() && n.Int64() >= math.MinInt32 && n.Int64() <= math.MaxInt32:
 			*dst = units.RestartTime(n.Int64())
 		default:
-			v.wrong(fmt.Sprintf("invalid restart interval of %v seconds", n), `Use 0 to 86400000 seconds or "never".`)
+			v.wrong(fmt.Sprintf("invalid restart interval of %v seconds", n), remedy)
 		}
 		return
 	}

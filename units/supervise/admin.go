@@ -67,6 +67,30 @@ func (t *table) onStaleRequest(r request) error {
 	return t.registerStatic(s)
 }
 
+func (t *table) onReady(ev ready) error {
+	e := t.findRun(ev.run)
+	if e == nil || !live(e.state) {
+		return ErrNoSuchWorker
+	}
+	before := t.info(e)
+	e.ready, e.readyText = true, ev.text
+	if !before.Ready || before.ReadyText != ev.text {
+		t.publish(Updated, e, before, false)
+	}
+	return nil
+}
+
+// successor returns h, or the handle of the static definition's newest
+// registration when h has ended.
+func (t *table) successor(h units.Handle) units.Handle {
+	if i, ok := t.ended.infos[h]; ok {
+		if s := t.labels[i.Worker.Label]; s != nil && s.entry != nil {
+			return s.entry.handle
+		}
+	}
+	return h
+}
+
 // terminate is TerminateBackgroundWorker (BGW-035 to BGW-038).
 func (t *table) terminate(e *entry, reason string) {
 	if !live(e.state) {

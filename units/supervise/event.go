@@ -41,6 +41,13 @@ type (
 		reply chan error
 	}
 
+	// ready is what a worker says over its control socket, once or often.
+	ready struct {
+		run   units.Run
+		text  string
+		reply chan error
+	}
+
 	register struct {
 		worker *units.Worker
 		owner  Owner

@@ -84,6 +84,8 @@ type Info struct {
 	NextStart   time.Time // of a Restarting one
 	Restarts    uint64    // starts after the first
 	Attached    bool
+	Ready       bool   // its process has said so
+	ReadyText   string // what it said with it
 	Incarnation uint64 // of its segment, at its newest start
 }
 

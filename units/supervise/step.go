@@ -31,6 +31,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.answer(ev.reply, "attach", t.onAttach(ev.run))
 	case detach:
 		t.answer(ev.reply, "detach", t.onDetach(ev.run))
+	case ready:
+		t.answer(ev.reply, "ready", t.onReady(ev))
 	case register:
 		h, err := t.onRegister(ev.worker, ev.owner)
 		t.do(replyEffect{fmt.Sprintf("register %v %v", h, err), func() { ev.reply <- registered{h, err} }})
@@ -126,6 +128,7 @@ func (t *table) startProcess(e *entry) {
 	before := t.info(e)
 	e.start++
 	e.goal, e.signaled, e.early = goalRun, false, nil
+	e.ready, e.readyText = false, ""
 	seg := t.segment(e.worker.Segment)
 	e.incarnation = seg.incarnation
 	if e.worker.Attach == units.AttachAlways {

@@ -62,8 +62,15 @@ func (s *Supervisor) Terminate(h units.Handle) error { return s.request(verbTerm
 func (s *Supervisor) Stop(h units.Handle) error { return s.request(verbStop, h, 0) }
 
 // Start releases a held worker, skips a pending restart time, and registers
-// again, under a new handle, a static definition that has ended.
-func (s *Supervisor) Start(h units.Handle) error { return s.request(verbStart, h, 0) }
+// again, under the new handle that is returned, a static definition that has
+// ended.
+func (s *Supervisor) Start(h units.Handle) (units.Handle, error) {
+	if err := s.request(verbStart, h, 0); err != nil {
+		return h, err
+	}
+	s.query(func(t *table) { h = t.successor(h) })
+	return h, nil
+}
 
 // Restart ends a worker's process and starts it again at once.
 func (s *Supervisor) Restart(h units.Handle) error { return s.request(verbRestart, h, 0) }
@@ -95,6 +102,16 @@ func (s *Supervisor) Attach(r units.Run) error {
 func (s *Supervisor) Detach(r units.Run) error {
 	c := make(chan error, 1)
 	if err, ok := ask(s, detach{r, c}, c); ok {
+		return err
+	}
+	return ErrShuttingDown
+}
+
+// Ready says that the process r has done what it does before its work; text is
+// for people and may be empty.
+func (s *Supervisor) Ready(r units.Run, text string) error {
+	c := make(chan error, 1)
+	if err, ok := ask(s, ready{r, text, c}, c); ok {
 		return err
 	}
 	return ErrShuttingDown

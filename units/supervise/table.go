@@ -55,6 +55,9 @@ type entry struct {
 	exit     units.Exit
 	failures int // in a row, for Backoff
 
+	ready     bool // the process has said so
+	readyText string
+
 	attached    bool
 	spoke       bool   // it attached by message: only a detach makes its end clean
 	incarnation uint64 // of the segment that the newest process was given
@@ -215,6 +218,7 @@ func (t *table) info(e *entry) Info {
 		Handle: e.handle, Worker: e.worker, Dynamic: e.dynamic, Owner: e.owner,
 		State: e.state, Status: e.status(), Start: e.start, Pid: e.pid, Exit: e.exit,
 		Reason: e.reason, Since: e.since, Attached: e.attached, Incarnation: e.incarnation,
+		Ready: e.ready, ReadyText: e.readyText,
 	}
 	if e.state == units.Restarting {
 		i.NextStart = e.deadline
