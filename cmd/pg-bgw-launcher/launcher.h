@@ -1,0 +1,72 @@
+/* The launcher's parts and what they owe each other. */
+#ifndef PGBGW_LAUNCHER_H
+#define PGBGW_LAUNCHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol.h"
+
+/* What a child would inherit; a child sets only what differs. */
+struct inherited {
+	int oom_score_adj;
+	int nice;
+};
+
+/*
+ * A parsed request. Everything points into the packet's buffer and into
+ * pointers[], so it is valid until the next packet is received.
+ */
+struct request {
+	uint32_t flags;
+	uint32_t umask;
+	int oom_score_adj;
+	int nice;
+	uint32_t uid, gid;
+	int status;      /* write end of the status pipe */
+	int cgroup;      /* directory, or -1 */
+	int *files;      /* nfiles descriptors, in the order received */
+	size_t nfiles;
+	const uint16_t *targets;
+	size_t ntargets;
+	const uint32_t *groups;
+	size_t ngroups;
+	const struct request_rlimit *rlimits;
+	size_t nrlimits;
+	const char *dir;
+	char **argv;     /* ends with NULL */
+	char **envp;     /* ends with NULL */
+};
+
+/*
+ * request_parse reads the packet of size bytes at data, which must be aligned
+ * to 8, with the nfds descriptors at fds. It returns 0, or EBADMSG for a packet
+ * that breaks a rule of protocol.h.
+ */
+int request_parse(void *data, size_t size, int *fds, size_t nfds, char *pointers[POINTERS_MAX + 2], struct request *out);
+
+/* reset_signals gives every signal its default action and empties the mask. */
+void reset_signals(void);
+
+/*
+ * child_files makes r's files descriptors 0, 1, 2, ... and closes everything
+ * else but *status, which it may move. 0 or an errno.
+ */
+int child_files(const struct request *r, int *status);
+
+/* report tells the daemon; a child that cannot has nobody left to tell. */
+void report(int status, enum step step, int value);
+
+/* child_run never returns: it executes the program of r or reports on r->status what failed. */
+_Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);
+
+/*
+ * sandbox_ruleset makes a Landlock ruleset that forbids to change anything
+ * below the directory at path. The descriptor, or -1 where the kernel cannot.
+ */
+int sandbox_ruleset(const char *path);
+
+/* sandbox_apply puts the calling process under the ruleset for good. 0 or an errno. */
+int sandbox_apply(int ruleset);
+
+#endif

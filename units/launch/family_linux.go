@@ -1,0 +1,252 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A family is this process as a child subreaper: every orphan of a worker becomes
+// its child and must be reaped, but never a leader, whose status belongs to its
+// Process. Being a subreaper is an attribute of the process, so there is one
+// family in it, made when it is first needed and never ended.
+type family struct {
+	wake int // eventfd: there is something new to sweep
+
+	mu       sync.Mutex
+	leaders  map[int]*Process  // unreaped, by number
+	ids      map[string]uint64 // of starts and unreaped leaders
+	starting map[uint64]string // starts whose child is not known yet
+	last     uint64            // token given out last
+	suspect  suspect
+	dying    []*Process // leaders that have exited and whose tree may be alive
+	sweeping bool       // a goroutine is at it
+}
+
+// A suspect is a dead child that is no leader, but may be the child of a start
+// that is not known yet. It is an orphan as soon as every start is known that
+// was under way when it was found.
+type suspect struct {
+	pid  int
+	last uint64
+}
+
+var theFamily = sync.OnceValues(newFamily)
+
+func joinFamily() (*family, error) { return theFamily() }
+
+func newFamily() (*family, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	f := &family{wake: wake, leaders: map[int]*Process{}, ids: map[string]uint64{}, starting: map[uint64]string{}}
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, unix.SIGCHLD)
+	go func() {
+		for range died {
+			f.reapOrphans()
+		}
+	}()
+	return f, nil
+}
+
+// begin announces a start. Until settle is called with the token, no child that
+// could be its is reaped.
+func (f *family) begin(id string) (token uint64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.ids[id]; ok {
+		return 0, &SpecError{ID: id, Field: "ID", Why: "is that of a worker which has not ended"}
+	}
+	f.last++
+	f.starting[f.last] = id
+	f.ids[id] = f.last
+	return f.last, nil
+}
+
+// settle ends a start: p is a leader from now on if it has a process.
+func (f *family) settle(token uint64, p *Process) {
+	f.mu.Lock()
+	delete(f.starting, token)
+	if pid := p.Pid(); pid != 0 {
+		f.leaders[pid] = p
+		if f.suspect.pid == pid {
+			f.suspect = suspect{}
+		}
+	} else {
+		delete(f.ids, p.id)
+	}
+	f.mu.Unlock()
+	f.reapOrphans()
+}
+
+// forget says that a leader has been reaped.
+func (f *family) forget(pid int) {
+	f.mu.Lock()
+	if p := f.leaders[pid]; p != nil {
+		delete(f.leaders, pid)
+		delete(f.ids, p.id)
+	}
+	f.mu.Unlock()
+	f.reapOrphans()
+}
+
+// reapOrphans reaps every dead orphan. waitid names the first dead child only. If
+// that is a leader, or may become one, the pass ends: forget and settle run the
+// next. If it is somebody else's (a child in our session), the orphans behind it
+// are looked for in /proc.
+func (f *family) reapOrphans() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		c, err := waitid(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != nil || c.pid == 0 {
+			return
+		}
+		switch f.judge(c.pid) {
+		case orphan:
+			f.bury(c.pid)
+		case notYet:
+			return
+		case foreign:
+			f.reapBehind()
+			return
+		}
+	}
+}
+
+// A verdict is what a dead child is.
+type verdict int
+
+const (
+	orphan verdict = iota
+	notYet
+	foreign
+)
+
+// judge tells a dead child's kind. Workers are session leaders, and no process
+// can enter a session: what is in ours never came from one. f.mu is held.
+func (f *family) judge(pid int) verdict {
+	if f.leaders[pid] != nil {
+		return notYet
+	}
+	own, err := unix.Getsid(0)
+	if sid, err2 := unix.Getsid(pid); err != nil || err2 != nil || sid == own {
+		return foreign
+	}
+	if f.suspect.pid != pid {
+		f.suspect = suspect{pid: pid, last: f.last}
+	}
+	oldest := uint64(math.MaxUint64)
+	for token := range f.starting {
+		oldest = min(oldest, token)
+	}
+	if oldest <= f.suspect.last {
+		return notYet
+	}
+	return orphan
+}
+
+func (f *family) bury(pid int) {
+	_, _ = waitid(unix.P_PID, pid, unix.WEXITED|unix.WNOHANG, nil)
+	f.suspect = suspect{}
+}
+
+func (f *family) reapBehind() {
+	for _, p := range readProcs() {
+		if p.ppid == os.Getpid() && p.zombie && f.judge(p.pid) == orphan {
+			f.bury(p.pid)
+		}
+	}
+}
+
+// sweep has the tree of p, whose leader is dead and unreaped, killed; p.ended
+// is called when nothing of it is left.
+func (f *family) sweep(p *Process) {
+	f.mu.Lock()
+	f.dying = append(f.dying, p)
+	start := !f.sweeping
+	f.sweeping = true
+	f.mu.Unlock()
+	if start {
+		go f.sweepAll()
+		return
+	}
+	var one = [8]byte{0: 1}
+	_, _ = unix.Write(f.wake, one[:]) // fails only if it is awake already
+}
+
+// sweepAll runs until there is nothing to sweep. One look at /proc serves every
+// dying tree, so that a thousand that die at once cost no more than one.
+func (f *family) sweepAll() {
+	for {
+		f.mu.Lock()
+		dying := f.dying
+		f.dying = nil
+		if len(dying) == 0 {
+			f.sweeping = false
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+		alive, watch := f.killTrees(dying)
+		for _, p := range dying {
+			if !alive[p] {
+				p.reap()
+				p.ended(false)
+			}
+		}
+		f.mu.Lock()
+		for p := range alive {
+			f.dying = append(f.dying, p)
+		}
+		f.mu.Unlock()
+		f.waitDead(watch)
+	}
+}
+
+// waitDead waits until one of the processes has died, or sweep was called, and
+// closes the pidfds.
+func (f *family) waitDead(pidfds []int) {
+	if len(pidfds) == 0 {
+		return
+	}
+	fds := []unix.PollFd{{Fd: int32(f.wake), Events: unix.POLLIN}}
+	for _, fd := range pidfds {
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	for {
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+			break
+		}
+	}
+	var b [8]byte
+	_, _ = unix.Read(f.wake, b[:])
+	for _, fd := range pidfds {
+		unix.Close(fd)
+	}
+}
+
+// unwatched ends a child for which there is no descriptor left: it is killed, and
+// a thread waits for it.
+func (p *Process) unwatched(err error) {
+	p.mu.Lock()
+	p.phase = dead
+	p.start.failure = errors.Join(fmt.Errorf("cannot start worker %s: %w", p.id, err), p.start.failure)
+	pid := int(p.pid)
+	p.mu.Unlock()
+	_ = unix.Kill(pid, unix.SIGKILL)
+	go func() {
+		_, _ = waitid(unix.P_PID, pid, unix.WEXITED|unix.WNOWAIT, nil)
+		p.leaderDead()
+	}()
+}

@@ -1,0 +1,200 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Options are what New may be told. The zero value is complete.
+type Options struct {
+	// Cgroups is where each worker gets a cgroup of its own; nil: none, and the
+	// calling process becomes a child subreaper.
+	Cgroups *Cgroups
+	// Poller is shared with the rest of the daemon; nil: one of its own, which
+	// Close closes.
+	Poller *Poller
+	// Stderr is the launcher's standard error; nil: that of this process.
+	Stderr *os.File
+	// Notice is told what is worth a log line: that the launcher died and was
+	// replaced, that a tree cannot be removed. It must not block. nil: nobody.
+	Notice func(error)
+}
+
+// probeTimeout bounds how long New waits for the launcher's first word.
+const probeTimeout = 10 * time.Second
+
+// closeTimeout bounds how long Close waits for the launcher to serve what it was sent.
+const closeTimeout = 5 * time.Second
+
+// A launcher that dies is replaced at once, and then again after 100 ms, 200 ms
+// and so on up to replaceMax while none of them lives for replaceMax.
+const (
+	replaceMin = 100 * time.Millisecond
+	replaceMax = 5 * time.Second
+)
+
+// A Launcher starts processes. Its methods may be called from any goroutine.
+type Launcher struct {
+	path    string
+	opts    Options
+	poller  *Poller
+	cgroups *Cgroups // nil: none
+	family  *family  // nil: this process is no subreaper
+
+	mu      sync.Mutex
+	prog    *program      // nil while there is none
+	changed chan struct{} // closed and replaced when prog or closed changes
+	closed  bool
+	delay   time.Duration // before the next replacement
+}
+
+// New starts the launcher program at path, absolute, and makes sure that it
+// answers.
+func New(path string, opts Options) (*Launcher, error) {
+	l := &Launcher{path: path, opts: opts, poller: opts.Poller, cgroups: opts.Cgroups, changed: make(chan struct{})}
+	if l.opts.Stderr == nil {
+		l.opts.Stderr = os.Stderr
+	}
+	if l.opts.Notice == nil {
+		l.opts.Notice = func(error) {}
+	}
+	if l.cgroups == nil || os.Getpid() == 1 {
+		var err error
+		if l.family, err = joinFamily(); err != nil {
+			return nil, fmt.Errorf("cannot start launcher: %w", err)
+		}
+	}
+	if l.poller == nil {
+		var err error
+		if l.poller, err = NewPoller(); err != nil {
+			return nil, fmt.Errorf("cannot start launcher: %w", err)
+		}
+	}
+	if err := l.first(); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("cannot start launcher %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func (l *Launcher) first() error {
+	prog, err := l.spawn()
+	if err != nil {
+		return err
+	}
+	l.install(prog)
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	return prog.probe(ctx)
+}
+
+// Close ends the launcher program and waits for its end. Starts that it has
+// been sent are still carried out; live workers are untouched, and their exits are
+// still reported if the Poller was given.
+func (l *Launcher) Close() error {
+	l.mu.Lock()
+	prog := l.prog
+	wasClosed := l.closed
+	l.closed = true
+	l.prog = nil
+	l.wake()
+	l.mu.Unlock()
+	if wasClosed {
+		return nil
+	}
+	if prog != nil {
+		prog.hangUp()
+		select {
+		case <-prog.dead:
+		case <-time.After(closeTimeout):
+			prog.kill()
+			<-prog.dead
+		}
+	}
+	if l.opts.Poller == nil {
+		return l.poller.Close()
+	}
+	return nil
+}
+
+// wake tells those who wait for a program to look again. l.mu is held.
+func (l *Launcher) wake() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// program returns a live launcher program other than not, waiting for it if need be.
+func (l *Launcher) program(ctx context.Context, not *program) (*program, error) {
+	for {
+		l.mu.Lock()
+		prog, closed, changed := l.prog, l.closed, l.changed
+		l.mu.Unlock()
+		switch {
+		case closed:
+			return nil, ErrClosed
+		case prog != nil && prog != not:
+			return prog, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no launcher: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// install makes prog the launcher program, or ends it if l has been closed.
+func (l *Launcher) install(prog *program) {
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.prog = prog
+		l.wake()
+	}
+	l.mu.Unlock()
+	if closed {
+		prog.hangUp()
+	}
+}
+
+// lost is called when prog has been reaped.
+func (l *Launcher) lost(prog *program, how string) {
+	l.mu.Lock()
+	closed := l.closed
+	if l.prog == prog {
+		l.prog = nil
+	}
+	delay := l.delay
+	if time.Since(prog.started) > replaceMax {
+		delay = 0
+	}
+	l.delay = min(max(2*delay, replaceMin), replaceMax)
+	l.mu.Unlock()
+	if closed {
+		return
+	}
+	l.opts.Notice(fmt.Errorf("launcher %d died (%s); starting another in %v", prog.pid, how, delay))
+	go l.replace(delay)
+}
+
+func (l *Launcher) replace(delay time.Duration) {
+	for {
+		time.Sleep(delay)
+		l.mu.Lock()
+		closed := l.closed
+		l.mu.Unlock()
+		if closed {
+			return
+		}
+		prog, err := l.spawn()
+		if err == nil {
+			l.install(prog)
+			return
+		}
+		delay = min(max(2*delay, replaceMin), replaceMax)
+		l.opts.Notice(fmt.Errorf("cannot start launcher %s: %w; trying again in %v", l.path, err, delay))
+	}
+}

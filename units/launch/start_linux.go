@@ -1,0 +1,249 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// errUnserved is a request that no child came of because the launcher died.
+var errUnserved = errors.New("the launcher died before it had started the worker")
+
+// A start is a request that is under way. It is guarded by its Process's mu.
+type start struct {
+	spec    *Spec
+	status  int        // read end of the status pipe, -1 when it has been closed
+	token   uint64     // of the family
+	result  chan error // one value: nil when the program runs, else after all is gone
+	failure error      // what result will be when nothing is left
+}
+
+// Start starts a worker and returns when it has executed its program.
+//
+// If Start returns an error, nothing of the worker is left and exited is never
+// called. Otherwise exited is called exactly once, when the leader has exited
+// and its whole tree is gone; that may be before Start has returned. It is
+// called on the poller's goroutine, or another, and must not block.
+//
+// A ctx that ends first kills what there is of the worker. (If the launcher does not run
+// at that time, a child can still appear after Start has returned; it is killed
+// before it executes anything, or at once.)
+//
+// Errors: *SpecError, *StartError, ErrClosed, those of ctx, and others that
+// nobody can decide on.
+func (l *Launcher) Start(ctx context.Context, spec Spec, exited func(Exit)) (*Process, error) {
+	if err := spec.check(l.cgroups.supports); err != nil {
+		return nil, err
+	}
+	data, files, err := encode(&spec, l.cgroups != nil)
+	if err != nil {
+		return nil, err
+	}
+	var prog *program
+	for range 2 { // a request that a dead launcher had not served goes to one other
+		prog, err = l.program(ctx, prog)
+		if err != nil {
+			return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, err)
+		}
+		p := &Process{l: l, id: spec.ID, exited: exited, pidfd: -1}
+		if err = p.attempt(ctx, prog, &spec, data, files); err == nil {
+			return p, nil
+		}
+		if !errors.Is(err, errUnserved) {
+			return nil, err
+		}
+		prog.kill() // no-op on a dead one; one that lives and swallows requests is broken
+	}
+	return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, err)
+}
+
+// attempt sends one request and waits for what becomes of it.
+func (p *Process) attempt(ctx context.Context, prog *program, spec *Spec, data []byte, files []int) error {
+	st := &start{spec: spec, status: -1, result: make(chan error, 1)}
+	p.start = st
+	fds := make([]int, 1, len(files)+2)
+	if p.l.cgroups != nil {
+		dir, err := p.l.cgroups.make(spec.ID, spec.Limits)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(dir)
+		fds = append(fds, dir)
+	}
+	write, err := p.openStatus(st)
+	if err != nil {
+		p.abandonTree()
+		return fmt.Errorf("cannot start worker %s: %w", p.id, err)
+	}
+	fds[0] = write
+	sent := make(chan error, 1)
+	pk := &packet{data: data, fds: append(fds, files...), done: func(err error) { sent <- err }}
+	prog.send(pk)
+	select {
+	case err = <-sent:
+	case <-ctx.Done():
+		if prog.withdraw(pk) {
+			err = context.Cause(ctx)
+		} else {
+			err = <-sent
+		}
+	}
+	if err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+		p.cancel(err)
+	}
+	unix.Close(write) // the launcher has its own; if it has none, this ends the start
+	if err != nil {
+		return <-st.result
+	}
+	return p.await(ctx, st)
+}
+
+// openStatus makes the status pipe, watches its read end and returns the other.
+// No events but the end of file are asked for: one wake-up per start.
+func (p *Process) openStatus(st *start) (write int, err error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return -1, os.NewSyscallError("pipe2", err)
+	}
+	st.status = pipe[0]
+	if p.l.family != nil {
+		if st.token, err = p.l.family.begin(p.id); err != nil {
+			unix.Close(pipe[0])
+			unix.Close(pipe[1])
+			return -1, err
+		}
+	}
+	if err := p.l.poller.Add(pipe[0], 0, func(uint32) { p.onStatus() }); err != nil {
+		p.endToken(st)
+		unix.Close(pipe[0])
+		unix.Close(pipe[1])
+		return -1, err
+	}
+	return pipe[1], nil
+}
+
+func (p *Process) endToken(st *start) {
+	if p.l.family != nil {
+		p.l.family.settle(st.token, p)
+	}
+}
+
+// abandonTree removes the cgroup of a start that never had a process.
+func (p *Process) abandonTree() {
+	if p.l.cgroups == nil {
+		return
+	}
+	if err := p.l.cgroups.rmdir(p.id); err != nil {
+		p.l.opts.Notice(fmt.Errorf("cannot remove the cgroup of worker %s, which did not start: %w", p.id, err))
+	}
+}
+
+// await returns the result. A ctx that ends kills the worker; then there is no
+// result to wait for unless a child is known to exist.
+func (p *Process) await(ctx context.Context, st *start) error {
+	select {
+	case err := <-st.result:
+		return err
+	case <-ctx.Done():
+	}
+	if p.cancel(context.Cause(ctx)) {
+		return <-st.result
+	}
+	select {
+	case err := <-st.result:
+		return err
+	default:
+		return fmt.Errorf("cannot start worker %s: %w", p.id, context.Cause(ctx))
+	}
+}
+
+// cancel makes the start fail with cause unless it has its result already. It
+// kills the child if there is one and reports whether the result will come soon.
+func (p *Process) cancel(cause error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.start
+	if st == nil {
+		return true
+	}
+	if st.failure == nil {
+		st.failure = fmt.Errorf("cannot start worker %s: %w", p.id, cause)
+	}
+	if p.pid == 0 && st.status >= 0 {
+		var b [reportSize]byte
+		if n, _ := unix.Read(st.status, b[:]); n == reportSize {
+			pid, _, _ := decodeReports(b[:])
+			p.pid = int32(pid)
+		}
+	}
+	if p.pid == 0 {
+		return false
+	}
+	if p.phase != live {
+		return true
+	}
+	// An unreaped child of ours: the number is exact.
+	_ = unix.Kill(int(p.pid), unix.SIGKILL)
+	return true
+}
+
+// onStatus runs on the poller's goroutine when every write end of the status
+// pipe is closed: the program runs, or there is no child any more, or there never was one.
+func (p *Process) onStatus() {
+	p.mu.Lock()
+	st := p.start
+	var b [4 * reportSize]byte
+	n, _ := unix.Read(st.status, b[:])
+	p.l.poller.Remove(st.status)
+	unix.Close(st.status)
+	st.status = -1
+	pid, step, errno := decodeReports(b[:max(n, 0)])
+	if pid != 0 {
+		p.pid = int32(pid)
+	}
+	if step != StepNone && st.failure == nil {
+		st.failure = startError(st.spec, step, errno)
+	}
+	known := p.pid != 0
+	var err error
+	if known {
+		err = p.watch()
+	}
+	if known && err == nil && st.failure == nil {
+		p.start = nil
+	}
+	p.mu.Unlock()
+	p.endToken(st)
+	switch {
+	case !known:
+		p.abandonTree()
+		if st.failure == nil {
+			st.failure = errUnserved
+		}
+		st.result <- st.failure
+	case err != nil:
+		p.unwatched(err)
+	case st.failure == nil:
+		st.result <- nil
+	default:
+		_ = p.Kill() // canceled; or about to exit by itself
+	}
+}
+
+// watch opens the pidfd of a child of ours that nobody has waited for, and adds it to the
+// poller. p.mu is held.
+func (p *Process) watch() error {
+	fd, err := unix.PidfdOpen(int(p.pid), 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	if err := p.l.poller.Add(fd, unix.EPOLLIN, p.onExit); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	p.pidfd = int32(fd)
+	return nil
+}
