@@ -91,6 +91,11 @@
 // A terminate or a wait on a handle that names nothing any more is no error: its
 // worker is stopped (BGW-032 to BGW-034).
 //
+// # Vectors
+//
+// Each testdata/*.hex is one record in hexadecimal, after a line that begins with
+// # and has its fields as JSON.
+//
 // # Versions
 //
 // The header stays as it is in all versions. A new type does not change the
