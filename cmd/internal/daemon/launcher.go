@@ -1,0 +1,276 @@
+package daemon
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/pg-bgw/pg-bgw/shm"
+	"github.com/pg-bgw/pg-bgw/shm/control"
+	"github.com/pg-bgw/pg-bgw/units"
+	"github.com/pg-bgw/pg-bgw/units/launch"
+	"github.com/pg-bgw/pg-bgw/units/supervise"
+	"golang.org/x/sys/unix"
+)
+
+// launcher is supervise.Launcher: it makes the descriptors and the environment
+// of one process and gives them to units/launch.
+type launcher struct {
+	launch   *launch.Launcher
+	segments *segments
+	slots    *shm.SlotTable
+	control  *controlServer
+	output   *output
+	death    *os.File // read end of a pipe whose write end only the daemon has
+}
+
+var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
+
+// Start implements supervise.Launcher.
+func (l *launcher) Start(s supervise.Start, started func(supervise.Process, error), exited func(units.Exit)) {
+	p, err := l.prepare(s)
+	if err != nil {
+		started(nil, err)
+		return
+	}
+	go func() { // ordered sending: see launch.Begin
+		defer p.close()
+		proc, err := l.launch.Start(context.Background(), p.spec, func(x launch.Exit) {
+			l.control.finish(s.Run) // what it said last counts before its end does
+			exited(exitOf(x))
+		})
+		if err != nil {
+			l.control.drop(s.Run)
+			started(nil, err)
+			return
+		}
+		started(process{proc}, nil)
+	}()
+}
+
+// prepared is what a start holds until the launcher has it.
+type prepared struct {
+	spec  launch.Spec
+	files []int // to be closed by the daemon once they are passed on
+}
+
+func (p *prepared) close() {
+	for _, fd := range p.files {
+		unix.Close(fd)
+	}
+}
+
+func (l *launcher) prepare(s supervise.Start) (p *prepared, err error) {
+	if s.Worker.Module() {
+		return nil, errModules
+	}
+	p = &prepared{}
+	defer func() {
+		if err != nil {
+			p.close()
+			l.control.drop(s.Run)
+		}
+	}()
+	fds, names, err := l.descriptors(s, p)
+	if err != nil {
+		return nil, err
+	}
+	out, stream, err := l.output.open(s)
+	if err != nil {
+		return nil, err
+	}
+	p.files = append(p.files, out)
+	p.spec, err = l.spec(s, append([]int{-1, out, out}, fds...))
+	if err != nil {
+		return nil, err
+	}
+	env := environment(s)
+	env = append(env, "PGBGW_FDS="+names)
+	if stream != "" {
+		env = append(env, "JOURNAL_STREAM="+stream)
+	}
+	p.spec.Env = env
+	return p, nil
+}
+
+// descriptors returns what the worker gets from 3 on, and their names as
+// PGBGW_FDS has them.
+func (l *launcher) descriptors(s supervise.Start, p *prepared) (fds []int, names string, err error) {
+	add := func(name string, fd int) {
+		if names != "" {
+			names += ","
+		}
+		names += name + ":" + strconv.Itoa(3+len(fds))
+		fds = append(fds, fd)
+	}
+	if s.Worker.Attach != units.AttachNever {
+		seg, err := l.segments.get(s.Worker.Segment, s.Incarnation)
+		if err != nil {
+			return nil, "", err
+		}
+		add("segment", seg.Fd())
+	}
+	add("slots", int(l.slots.ReadOnlyFile().Fd()))
+	ours, theirs, err := control.NewPair()
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot make a control socket: %w", err)
+	}
+	p.files = append(p.files, theirs)
+	if err := l.control.add(s.Run, s.Worker, ours); err != nil {
+		return nil, "", err
+	}
+	add("control", theirs)
+	add("death", int(l.death.Fd()))
+	latch, err := l.segments.latch(s.Run.Slot)
+	if err != nil {
+		return nil, "", err
+	}
+	add("latch", latch)
+	return fds, names, nil
+}
+
+func (l *launcher) spec(s supervise.Start, files []int) (launch.Spec, error) {
+	w := s.Worker
+	spec := launch.Spec{
+		ID: s.Run.String(), Argv: w.Command, Files: files,
+		OOMScoreAdj: w.Resources.OOMScoreAdj, Nice: w.Resources.Nice,
+		NoNewPrivileges: w.Sandbox.NoNewPrivileges, ReadOnlyCgroups: true,
+		Limits: w.Resources.Cgroup,
+	}
+	if n := w.Resources.NoFile; n > 0 {
+		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: n, Hard: n})
+	}
+	if n := w.Resources.Core; n > 0 {
+		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_CORE, Soft: n, Hard: n})
+	}
+	if w.User != "" {
+		c, err := credential(w.User)
+		if err != nil {
+			return spec, err
+		}
+		spec.Credential = c
+	}
+	return spec, nil
+}
+
+// credential looks a user up; nil means the daemon's own.
+func credential(name string) (*launch.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot run as user %q: %w", name, err)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	ids, err3 := u.GroupIds()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, fmt.Errorf("cannot run as user %q: %w", name, err)
+	}
+	if uint32(uid) == uint32(os.Geteuid()) {
+		return nil, nil
+	}
+	c := &launch.Credential{UID: uint32(uid), GID: uint32(gid)}
+	for _, id := range ids {
+		if g, err := strconv.ParseUint(id, 10, 32); err == nil {
+			c.Groups = append(c.Groups, uint32(g))
+		}
+	}
+	return c, nil
+}
+
+// path is what systemd gives a service's PATH.
+const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is everything but the descriptors' names: a fixed base, what
+// tells the worker who it is, the connection, and last what the definition
+// says.
+func environment(s supervise.Start) []string {
+	w := s.Worker
+	env := []string{
+		"PATH=" + path, "LANG=C.UTF-8",
+		"PGBGW_SLOT=" + strconv.FormatUint(uint64(s.Run.Slot), 10),
+		"PGBGW_GENERATION=" + strconv.FormatUint(s.Run.Generation, 10),
+		"PGBGW_NAME=" + w.Name, "PGBGW_TYPE=" + w.Type,
+		"PGBGW_MAIN_ARG=" + strconv.FormatUint(w.MainArg, 10),
+		"PGBGW_EXTRA=" + base64.StdEncoding.EncodeToString(w.Extra),
+		"PGBGW_NOTIFY_PID=" + strconv.FormatUint(uint64(s.Owner.Pid), 10),
+	}
+	if id := os.Getenv("INVOCATION_ID"); id != "" {
+		env = append(env, "INVOCATION_ID="+id)
+	}
+	if w.Flags&units.BackendDatabaseConnection != 0 {
+		env = append(env, "PGAPPNAME="+w.Name)
+		if c := w.Connection; c != nil {
+			env = appendSet(env, "PGDATABASE", c.Database)
+			env = appendSet(env, "PGUSER", c.Role)
+		}
+	}
+	for k, v := range w.Environment {
+		env = slices.DeleteFunc(env, func(e string) bool { return len(e) > len(k) && e[:len(k)] == k && e[len(k)] == '=' })
+		env = append(env, k+"="+v)
+	}
+	return env
+}
+
+func appendSet(env []string, name, value string) []string {
+	if value == "" {
+		return env
+	}
+	return append(env, name+"="+value)
+}
+
+// process is supervise.Process on launch.Process.
+type process struct{ p *launch.Process }
+
+func (p process) Pid() int                         { return p.p.Pid() }
+func (p process) Signal(s units.Signal) error      { return p.p.Signal(syscall.Signal(s)) }
+func (p process) SignalGroup(s units.Signal) error { return p.p.SignalGroup(syscall.Signal(s)) }
+func (p process) Kill() error                      { return p.p.Kill() }
+
+func exitOf(x launch.Exit) units.Exit {
+	e := units.Exit{Pid: x.Pid, At: x.At, OOM: x.OOM}
+	if x.Status.Signaled() {
+		e.Signal, e.CoreDump = x.Status.Signal(), x.Status.CoreDump()
+	} else {
+		e.Code = x.Status.ExitStatus()
+	}
+	return e
+}
+
+// starter is the supervisor's Launcher before the launcher program runs: the
+// two need each other.
+type starter Daemon
+
+func (s *starter) Start(st supervise.Start, started func(supervise.Process, error), exited func(units.Exit)) {
+	s.launcher.Start(st, started, exited)
+}
+
+// buildLaunch starts the launcher program, with a cgroup for each worker where
+// the manager has delegated ours, and says why where it has not.
+func (d *Daemon) buildLaunch() error {
+	cgroups, err := launch.OpenCgroups(launch.CgroupOptions{})
+	if err != nil {
+		d.log.Info("workers get no cgroup of their own: their trees are followed by session and environment, and limits cannot be kept", "reason", err)
+		cgroups = nil
+	}
+	d.launch, err = launch.New(launcherPath(), launch.Options{Cgroups: cgroups, Poller: d.exits, Notice: d.launchNotice})
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("cannot make the death pipe: %w", err)
+	}
+	d.death = w
+	d.launcher = &launcher{
+		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, death: r,
+		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log},
+	}
+	d.undo = append(d.undo, func() { d.launch.Close(); r.Close(); w.Close() })
+	return nil
+}

@@ -1,0 +1,46 @@
+package daemon
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/units/supervise"
+)
+
+// refusals is where an error of the supervisor meets its name on the bus and
+// its number on the control socket.
+var refusals = []struct {
+	err   error
+	name  string
+	errno syscall.Errno
+}{
+	{supervise.ErrNoFreeSlot, dbusapi.ErrorNoFreeSlot, syscall.EAGAIN},
+	{supervise.ErrParallelLimit, dbusapi.ErrorNoFreeSlot, syscall.EAGAIN},
+	{supervise.ErrShuttingDown, dbusapi.ErrorShuttingDown, syscall.ESHUTDOWN},
+	{supervise.ErrNoSuchWorker, dbusapi.ErrorNoSuchWorker, syscall.ENOENT},
+	{supervise.ErrSegmentRenewed, dbusapi.ErrorFailed, syscall.ESTALE},
+	{errNoSegment, dbusapi.ErrorFailed, syscall.ENODEV},
+	{errTooManyWaits, dbusapi.ErrorLimitsExceeded, syscall.EMLINK},
+}
+
+var (
+	errNoSegment    = errors.New(`this worker has no segment: its definition says attach = "never"`)
+	errTooManyWaits = errors.New("too many waits at once")
+)
+
+// busError is err as the bus answers it.
+func busError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*dbusapi.Error](err); ok {
+		return e
+	}
+	for _, c := range refusals {
+		if errors.Is(err, c.err) {
+			return &dbusapi.Error{Name: c.name, Message: err.Error()}
+		}
+	}
+	return &dbusapi.Error{Name: dbusapi.ErrorFailed, Message: err.Error()}
+}

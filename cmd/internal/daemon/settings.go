@@ -1,0 +1,170 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/units"
+	"github.com/pg-bgw/pg-bgw/units/config"
+	"github.com/pg-bgw/pg-bgw/units/supervise"
+)
+
+// errConfig is a configuration with mistakes; Error is all of them.
+type errConfig struct {
+	diags *config.Diagnostics
+}
+
+func (e *errConfig) Error() string {
+	var b strings.Builder
+	_ = e.diags.Print(&b, 0, false) // a Builder does not fail
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// load reads the files. The error is an *errConfig.
+func (d *Daemon) load() (*config.Config, error) {
+	o := config.Options{MultiUser: os.Geteuid() == 0}
+	if u, err := user.Current(); err == nil {
+		o.User = u.Username
+	}
+	c, diags := config.Load(config.Paths{
+		Main: d.opts.Config, MainRequired: d.opts.ConfigGiven,
+		Workers: d.opts.Workers, WorkersRequired: d.opts.WorkersGiven,
+	}, o)
+	if diags.HasErrors() {
+		return nil, &errConfig{diags}
+	}
+	for _, w := range diags.List() {
+		d.log.Warn(w.Summary, "detail", w.Detail, "file", w.File, "line", w.Line)
+	}
+	return c, nil
+}
+
+// apply makes c what holds: nothing in it can fail any more.
+func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
+	sizes := map[string]int64{}
+	for _, s := range c.Segments {
+		sizes[s.Name] = int64(s.Size)
+	}
+	d.segments.configure(sizes)
+	d.current.Store(c)
+	if d.opts.LogLevel == nil {
+		d.level.Set(c.Settings.LogLevel)
+	}
+	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
+		return supervise.ReloadResult{}, err
+	}
+	workers := make([]*units.Worker, len(c.Workers))
+	for i := range c.Workers {
+		w := c.Workers[i]
+		if w.Server == "" {
+			w.Server = d.defaultServer()
+		}
+		workers[i] = &w
+	}
+	r, err := d.supervisor.Reload(workers, supervise.Settings{
+		MaxWorkerProcesses: c.Settings.MaxWorkerProcesses,
+		MaxParallelWorkers: c.Settings.MaxParallelWorkers,
+		RestartAfterCrash:  c.Settings.RestartAfterCrash,
+	})
+	d.watchServers(c)
+	return r, err
+}
+
+// reload reads the files again: all or nothing. The caller is answered when it
+// is done, and the manager is told before and after.
+func (d *Daemon) reload() error {
+	d.reloads.Lock()
+	defer d.reloads.Unlock()
+	d.tell(d.notifier.Reloading())
+	if d.bus != nil {
+		d.bus.Reloading(true)
+		defer d.bus.Reloading(false)
+	}
+	defer func() { d.tell(d.notifier.Ready()) }()
+	before := d.managerInfo()
+	defer func() {
+		if d.bus != nil {
+			d.bus.ManagerChanged(before, d.managerInfo())
+		}
+	}()
+	c, err := d.load()
+	if err != nil {
+		d.outcome.Store(&reloadOutcome{text: "reload failed: " + firstLine(err), at: time.Now(), failed: true})
+		d.sendStatus()
+		d.log.Error("reload failed, the old configuration holds:\n"+err.Error(), journal.Event(journal.ReloadFailed))
+		return dbusapi.Errorf(dbusapi.ErrorConfigurationInvalid, "%v", err)
+	}
+	r, err := d.apply(c)
+	if err != nil {
+		return busError(err)
+	}
+	d.outcome.Store(&reloadOutcome{text: "ok", at: time.Now()})
+	d.log.Log(d.ctx, journal.LevelNotice, "reloaded: "+r.String(), journal.Event(journal.ReloadDone))
+	d.sendStatus()
+	return nil
+}
+
+// reloadOutcome is how the newest load went.
+type reloadOutcome struct {
+	text   string
+	at     time.Time
+	failed bool
+}
+
+func firstLine(err error) string {
+	if e, ok := errors.AsType[*errConfig](err); ok {
+		if err := e.diags.Err(); err != nil {
+			return err.Error()
+		}
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// config is the configuration that holds.
+func (d *Daemon) config() *config.Config { return d.current.Load() }
+
+// defaultServer is the server of workers that name none: the only one, or ""
+// for the standalone one.
+func (d *Daemon) defaultServer() string {
+	if c := d.config(); len(c.Servers) == 1 {
+		return c.Servers[0].Label
+	}
+	return ""
+}
+
+func (d *Daemon) maxSlots() int { return d.config().Settings.MaxWorkerProcesses }
+
+// managerInfo is what the manager object shows.
+func (d *Daemon) managerInfo() dbusapi.ManagerInfo {
+	c := d.config()
+	n, _ := d.supervisor.Counts()
+	m := dbusapi.ManagerInfo{
+		Version: d.opts.Version, MaxWorkerProcesses: uint32(c.Settings.MaxWorkerProcesses),
+		Workers: uint32(n.Registered), Running: uint32(n.Running), Started: d.clock.stamp(d.clock.base),
+		Standalone: len(c.Servers) == 0, Phases: d.phases(), ConfigurationState: "ok",
+	}
+	if o := d.outcome.Load(); o != nil {
+		m.ConfigurationState = o.text
+	}
+	return m
+}
+
+// statusLine is what `systemctl status` shows.
+func (d *Daemon) statusLine() string {
+	n, ok := d.supervisor.Counts()
+	if !ok {
+		return "stopped"
+	}
+	s := n.String()
+	if o := d.outcome.Load(); o != nil && o.failed {
+		s += fmt.Sprintf("; %s at %s, the old configuration holds", o.text, o.at.Format(time.TimeOnly))
+	}
+	return s
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"log/slog"
+
+	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/units"
+	"github.com/pg-bgw/pg-bgw/units/supervise"
+)
+
+// Publish implements supervise.Sink: first what others read, then who is told,
+// so that whoever is told reads the new state (BGW-044).
+func (d *Daemon) Publish(c supervise.Change) {
+	switch c.Kind {
+	case supervise.Renewed, supervise.Crashed, supervise.Skipped:
+		d.logChange(c)
+		return
+	}
+	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
+	d.publishBus(c)
+	d.notify(c)
+	d.logChange(c)
+	d.statusChanged()
+}
+
+func (d *Daemon) publishBus(c supervise.Change) {
+	if d.bus == nil {
+		return
+	}
+	after := d.workerInfo(c.Info)
+	if c.Kind == supervise.Registered {
+		d.bus.Added(after)
+		return
+	}
+	d.bus.Changed(d.workerInfo(c.Before), after)
+	if c.Kind == supervise.Unregistered {
+		d.bus.Removed(after.Handle)
+	}
+}
+
+// notify tells the owner. It is a hint: truth is what the owner then reads.
+func (d *Daemon) notify(c supervise.Change) {
+	switch o := c.Notify; o.Kind {
+	case supervise.BusOwner:
+		if d.bus != nil {
+			d.bus.NotifyOwner(o.Bus, dbusapi.ChangeOf(d.workerInfo(c.Info)))
+		}
+		if o.Signal {
+			d.owners.signal(o.Bus)
+		}
+	case supervise.WorkerOwner:
+		d.control.tell(o.Run, stateEvent(c.Info))
+		d.segments.wake(o.Run.Slot)
+		if o.Signal {
+			_ = d.supervisor.Signal(o.Run.Handle, units.SIGUSR1)
+		}
+	}
+}
+
+// logChange writes one line for what an administrator wants to know.
+func (d *Daemon) logChange(c supervise.Change) {
+	i := c.Info
+	switch c.Kind {
+	case supervise.Started:
+		d.worker(i, journal.LevelNotice, journal.WorkerStarted, "worker started")
+	case supervise.StartFailed:
+		d.worker(i, slog.LevelWarn, journal.WorkerCrashed, "worker could not be started")
+	case supervise.Exited:
+		d.logExit(c)
+	case supervise.Unregistered:
+		d.log.Debug("worker unregistered", workerAttrs(i)...)
+	case supervise.Crashed:
+		d.log.Warn("a worker ended while it was attached: every other attached worker of its segment is ended",
+			append(workerAttrs(i), "segment", c.Segment)...)
+	case supervise.Renewed:
+		d.log.Log(d.ctx, slog.LevelWarn, "segment renewed", journal.Event(journal.SegmentReset), slog.String("segment", c.Segment),
+			slog.Uint64("incarnation", c.Incarnation))
+	case supervise.Skipped: // BGW-022
+		d.log.Error("worker skipped: "+i.Reason, "worker", i.Worker.Label)
+	}
+}
+
+// logExit follows PostgreSQL: exit code 0 only at debug level (BGW-116).
+func (d *Daemon) logExit(c supervise.Change) {
+	i := c.Info
+	switch asked := c.Before.State == units.Stopping; {
+	case i.Exit.Code == 0 && i.Exit.Signal == 0:
+		d.worker(i, slog.LevelDebug, journal.WorkerExited, "worker "+i.Exit.String())
+	case i.Exit.Abnormal() && !asked:
+		d.worker(i, slog.LevelWarn, journal.WorkerCrashed, "worker "+i.Exit.String())
+	default:
+		d.worker(i, journal.LevelNotice, journal.WorkerExited, "worker "+i.Exit.String())
+	}
+}
+
+func (d *Daemon) worker(i supervise.Info, l slog.Level, id journal.MessageID, text string) {
+	d.log.Log(d.ctx, l, text, append([]any{journal.Event(id)}, workerAttrs(i)...)...)
+}
+
+func workerAttrs(i supervise.Info) []any {
+	label := i.Worker.Label
+	if label == "" {
+		label = i.Worker.Name
+	}
+	attrs := []any{
+		journal.Worker(label), journal.Type(i.Worker.Type), journal.Slot(i.Handle.Slot), journal.Generation(i.Handle.Generation),
+		journal.StartNumber(i.Start), journal.State(i.State.String()),
+	}
+	pid := i.Pid
+	if pid == 0 && !i.Exit.At.IsZero() {
+		pid = i.Exit.Pid
+		attrs = append(attrs, journal.ExitCode(i.Exit.Code), journal.ExitSignal(int(i.Exit.Signal)))
+	}
+	if pid != 0 {
+		attrs = append(attrs, journal.PID(pid))
+	}
+	if i.Reason != "" {
+		attrs = append(attrs, journal.Reason(i.Reason))
+	}
+	return attrs
+}

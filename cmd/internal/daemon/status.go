@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units/supervise"
+)
+
+// statusPause is how long changes are gathered before the manager is told of
+// them: a thousand restarts are one message.
+const statusPause = 100 * time.Millisecond
+
+// statusChanged says that the status line is not true any more.
+func (d *Daemon) statusChanged() {
+	select {
+	case d.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// keepStatus tells the manager and the bus of the totals after they have
+// changed, until ctx ends. It sleeps while nothing happens.
+func (d *Daemon) keepStatus(ctx context.Context) {
+	before := d.managerInfo()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.dirty:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(statusPause):
+		}
+		d.sendStatus()
+		if d.bus != nil {
+			after := d.managerInfo()
+			d.bus.ManagerChanged(before, after)
+			before = after
+		}
+	}
+}
+
+func (d *Daemon) sendStatus() { d.tell(d.notifier.Status(d.statusLine())) }
+
+// tell logs what could not be said to the manager: nothing depends on it.
+func (d *Daemon) tell(err error) {
+	if err != nil {
+		d.log.Debug("the service manager was not told", "error", err)
+	}
+}
+
+// watchdog tells the manager that the loop answers, as long as it does.
+func (d *Daemon) watchdog(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if _, ok := d.supervisor.Counts(); ok {
+				d.tell(d.notifier.Watchdog())
+			}
+		}
+	}
+}
+
+// drainNotice is how long the manager is asked to wait at a time while workers
+// end that may take longer than the unit's TimeoutStopSec.
+const drainNotice = 20 * time.Second
+
+// shutdown begins or upgrades the end. Without a server nobody is connected,
+// so that a smart shutdown has nothing to wait for.
+func (d *Daemon) shutdown(m supervise.Mode) {
+	d.stopping.Do(func() {
+		d.log.Info("shutting down", "mode", m.String())
+		d.tell(d.notifier.Stopping())
+		go d.extendStop()
+	})
+	d.supervisor.Shutdown(m)
+	if m == supervise.Smart && len(d.config().Servers) == 0 {
+		d.supervisor.Shutdown(supervise.Fast)
+	}
+}
+
+func (d *Daemon) extendStop() {
+	t := time.NewTicker(drainNotice / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-t.C:
+			d.tell(d.notifier.ExtendTimeout(drainNotice))
+		}
+	}
+}
