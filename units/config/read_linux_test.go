@@ -195,7 +195,7 @@ func check(t *testing.T, err error) {
 func TestHostileDirectories(t *testing.T) {
 	ds := dirs(t, 4)
 	check(t, os.Chmod(ds[0], 0o777))
-	check(t, os.Chmod(ds[1], 0o1777))
+	check(t, unix.Chmod(ds[1], 0o1777))
 	file := write(t, ds[2], "file", "")
 	fifo := filepath.Join(ds[2], "fifo")
 	check(t, unix.Mkfifo(fifo, 0o600))

@@ -17,6 +17,7 @@ import (
 const (
 	maxDepth     = 100
 	maxOperators = 1000
+	maxPieces    = 2000 // lines of a text: the parser takes their number squared
 )
 
 // parse makes a syntax tree of a file, or says why not. It neither panics nor
@@ -80,15 +81,16 @@ func firstDifference(a, b []byte) int {
 // scanTokens bounds nesting and operators of native syntax by its tokens.
 func scanTokens(f File) *hcl.Diagnostic {
 	tokens, _ := hclsyntax.LexConfig(f.Source, f.Path, hcl.InitialPos) // the parser reports what is wrong with them
-	depth, operators := 0, 0
+	depth, operators, pieces := 0, 0, 0
 	previous := hclsyntax.TokenNewline
 	for i, t := range tokens {
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOBrack,
 			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			depth++
-			if t.Type == hclsyntax.TokenOBrack && endsValue(previous) {
-				operators++ // an index
+			if t.Type == hclsyntax.TokenTemplateInterp || t.Type == hclsyntax.TokenTemplateControl ||
+				t.Type == hclsyntax.TokenOBrack && endsValue(previous) { // an index
+				operators++
 			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCBrack,
 			hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
@@ -101,6 +103,12 @@ func scanTokens(f File) *hcl.Diagnostic {
 			if !literalTokens[t.Type] {
 				operators++
 			}
+		}
+		if pieces++; t.Type != hclsyntax.TokenStringLit && t.Type != hclsyntax.TokenQuotedLit {
+			pieces = 0
+		}
+		if pieces > maxPieces {
+			return refusalAt(t.Range, "Text of too many lines", fmt.Sprintf("A text may have %d lines; put a longer one into a file of its own.", maxPieces))
 		}
 		if depth > maxDepth {
 			return refusalAt(t.Range, "Too deep", fmt.Sprintf("Brackets, blocks and templates may be nested %d deep.", maxDepth))
