@@ -14,7 +14,7 @@ import (
 const (
 	maxFileSize = 256 << 10 // bytes of one file
 	maxEntries  = 64 << 10  // names in one directory, of any kind
-	maxFiles    = 4096      // files of one configuration
+	maxFiles    = 1024      // files of the directories
 )
 
 // errHidden says that a file hides the files of its name: it is a link to

@@ -15,7 +15,7 @@ import (
 )
 
 // sources reads the files of p: the main file first, then the definitions by
-// name. isMain reports of a path whether it may hold settings.
+// name, then the files given one by one.
 func (p Paths) sources() (files []File, diags hcl.Diagnostics) {
 	if p.Main != "" {
 		src, err := readFile(nil, p.Main)
@@ -31,11 +31,12 @@ func (p Paths) sources() (files []File, diags hcl.Diagnostics) {
 	files, diags = append(files, found...), append(diags, more...)
 	for _, path := range p.Files {
 		src, err := readFile(nil, path)
-		if err != nil && !errors.Is(err, errHidden) {
+		switch {
+		case err == nil:
+			files = append(files, File{Path: path, Source: src})
+		case !errors.Is(err, errHidden):
 			diags = append(diags, unreadable(path, err))
-			continue
 		}
-		files = append(files, File{Path: path, Source: src})
 	}
 	return files, diags
 }
@@ -45,9 +46,7 @@ func (p Paths) sources() (files []File, diags hcl.Diagnostics) {
 func (p Paths) search() (files []File, diags hcl.Diagnostics) {
 	chosen := make(map[string]File)
 	for _, path := range p.Workers {
-		names, more := p.readDir(path, chosen)
-		diags = append(diags, more...)
-		maps.Copy(chosen, names)
+		diags = append(diags, p.readDir(path, chosen)...)
 		if len(chosen) > maxFiles {
 			return nil, append(diags, unreadable(path, fmt.Errorf("with it there are more than %d files", maxFiles)))
 		}
@@ -60,43 +59,42 @@ func (p Paths) search() (files []File, diags hcl.Diagnostics) {
 	return files, diags
 }
 
-// readDir reads the files of one directory whose names are not taken. A file
-// that hides others, or that cannot be read, takes its name with no source.
-func (p Paths) readDir(path string, taken map[string]File) (map[string]File, hcl.Diagnostics) {
+// readDir reads into chosen the files of one directory whose names are not
+// taken. A file that hides others, or that cannot be read, takes its name with
+// no source.
+func (p Paths) readDir(path string, chosen map[string]File) (diags hcl.Diagnostics) {
 	dir, err := openDir(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && !p.WorkersRequired {
-			return nil, nil
+			return nil
 		}
-		return nil, hcl.Diagnostics{unreadable(path, err)}
+		return hcl.Diagnostics{unreadable(path, err)}
 	}
 	defer dir.Close()
 	names, err := listDir(dir)
 	if err != nil {
-		return nil, hcl.Diagnostics{unreadable(path, err)}
+		return hcl.Diagnostics{unreadable(path, err)}
 	}
 	slices.Sort(names)
-	var diags hcl.Diagnostics
-	found := make(map[string]File)
 	for _, name := range names {
-		if _, ok := taken[name]; ok || !definitionName(name) {
+		if _, taken := chosen[name]; taken || !definitionName(name) {
 			continue
 		}
-		if len(taken)+len(found) > maxFiles {
+		if len(chosen) > maxFiles {
 			break
 		}
-		full := filepath.Join(path, name)
+		f := File{Path: filepath.Join(path, name)}
 		if !printable(name) {
-			diags = append(diags, unreadable(full, errors.New("its name has bytes that cannot be shown; rename it")))
-			continue
+			err = errors.New("its name has bytes that cannot be shown; rename it")
+		} else {
+			f.Source, err = readFile(dir, name)
 		}
-		src, err := readFile(dir, name)
 		if err != nil && !errors.Is(err, errHidden) {
-			diags = append(diags, unreadable(full, err))
+			diags = append(diags, unreadable(f.Path, err))
 		}
-		found[name] = File{Path: full, Source: src}
+		chosen[name] = f
 	}
-	return found, diags
+	return diags
 }
 
 // definitionName reports whether a file of that name in a directory of
