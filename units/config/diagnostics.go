@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
 
-// maxPerFile is how many mistakes of one file are told; more help nobody.
-const maxPerFile = 100
+// Bounds of what is told: more helps nobody.
+const (
+	maxPerFile = 100 // mistakes of one file
+	maxSummary = 300 // bytes, as are details: they quote what is in the file
+	maxDetail  = 600
+)
 
 // Diagnostics are the mistakes and warnings found in a set of files, in the
 // order of the files and of their lines.
@@ -84,7 +89,7 @@ func where(r hcl.Range) string {
 }
 
 // sort brings the diagnostics into the order of files, those about no file
-// first, and drops what is too much of one file.
+// first, and drops what is too much.
 func (d *Diagnostics) sort(files []File) {
 	order := make(map[string]int, len(files))
 	for i, f := range files {
@@ -114,7 +119,16 @@ func (d *Diagnostics) sort(files []File) {
 				continue
 			}
 		}
+		h.Summary, h.Detail = cut(h.Summary, maxSummary), cut(h.Detail, maxDetail)
 		kept = append(kept, h)
 	}
 	d.list = kept
+}
+
+// cut shortens s to about limit bytes.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
