@@ -12,11 +12,16 @@ const crashTimeout = 5 * time.Second
 
 // A segment is one crash domain.
 type segment struct {
-	incarnation uint64 // grows with each renewal
+	incarnation uint64 // grows with each renewal, from 1
 	attached    int    // processes that are attached, or are being started so
 	members     int    // registrations that name it
 	crashing    bool   // from the crash to the renewal
+	crashSeq    uint64 // the newest registration, of any segment, at the newest crash
 }
+
+// fresh reports whether s is as a new one of its name would be, so that it can
+// be forgotten when nobody names it.
+func (s *segment) fresh() bool { return s.incarnation == 1 && !s.crashing && s.attached == 0 }
 
 // segment returns the segment of that name; naming it makes it.
 func (t *table) segment(name string) *segment {
@@ -27,8 +32,6 @@ func (t *table) segment(name string) *segment {
 	}
 	return s
 }
-
-func (t *table) leaveSegment(e *entry) { t.segment(e.worker.Segment).members-- }
 
 func (t *table) setAttached(e *entry, on bool) {
 	if e.attached != on {
@@ -46,16 +49,19 @@ func (t *table) setAttached(e *entry, on bool) {
 
 func (t *table) onAttach(r units.Run) error {
 	e := t.findRun(r)
-	if e == nil || !live(e.state) {
+	if e == nil {
 		return ErrNoSuchWorker
+	}
+	if e.worker.Attach == units.AttachNever {
+		return ErrNoSegment
 	}
 	seg := t.segment(e.worker.Segment)
 	if seg.crashing || seg.incarnation != e.incarnation {
 		return ErrSegmentRenewed
 	}
 	before := t.info(e)
-	e.spoke = true
 	t.setAttached(e, true)
+	e.spoke = true
 	if !before.Attached {
 		t.publish(Updated, e, before, false)
 	}
@@ -64,7 +70,7 @@ func (t *table) onAttach(r units.Run) error {
 
 func (t *table) onDetach(r units.Run) error {
 	e := t.findRun(r)
-	if e == nil || !live(e.state) {
+	if e == nil {
 		return ErrNoSuchWorker
 	}
 	if before := t.info(e); e.attached {
@@ -75,24 +81,48 @@ func (t *table) onDetach(r units.Run) error {
 	return nil
 }
 
-// crash begins the procedure for the segment of e, whose process has just
-// ended: every other attached worker of the segment is asked to end at once
+// crashes reports whether e's end is a crash of its segment: it ended while
+// attached (BGW-061 to BGW-063), whatever its status, unless it never spoke
+// to us over the control socket, when its status alone decides (BGW-058 to
+// BGW-060). What is killed in a shutdown, or by a crash that is being handled
+// (BGW-067), crashes nothing.
+func (t *table) crashes(e *entry, x units.Exit) bool {
+	if !e.attached || t.mode >= Fast || t.segment(e.worker.Segment).crashing {
+		return false
+	}
+	return e.spoke || x.Abnormal()
+}
+
+// crash begins the procedure for a segment, that of e's process which has just
+// ended: every other attached process of the segment is asked to end at once
 // (BGW-065). A process whose start has not been answered yet is asked in
 // pursue.
-func (t *table) crash(e *entry) {
-	seg := t.segment(e.worker.Segment)
-	seg.crashing = true
-	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: e.worker.Segment, Incarnation: seg.incarnation}})
+func (t *table) crash(e *entry, name string) {
+	seg := t.segment(name)
+	seg.crashing, seg.crashSeq = true, t.seq
+	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation}})
 	if !t.settings.RestartAfterCrash { // BGW-073
 		t.crashed = true
 		t.onShutdown(Immediate)
 		return
 	}
 	for _, o := range t.slots {
-		if o != nil && o.attached && o.worker.Segment == e.worker.Segment && o.proc != nil {
-			t.end(o, units.SIGQUIT, crashTimeout, "its segment crashed")
+		if o != nil && o.attached && o.worker.Segment == name {
+			t.pursue(o)
 		}
 	}
+}
+
+// goneInCrash is the end of a process by its segment's crash: it starts again
+// when the segment has been renewed (BGW-068), or never (BGW-069).
+func (t *table) goneInCrash(e *entry, before Info, reason string) {
+	if e.worker.Never() {
+		t.unregister(Exited, e, before, reason)
+		return
+	}
+	t.set(e, units.Waiting, reason)
+	t.publish(Exited, e, before, true)
+	t.consider(e) // it may have detached first and outlived the renewal
 }
 
 // crashProgress renews the segment when the last attached process is gone.
@@ -106,23 +136,25 @@ func (t *table) crashProgress(name string) {
 	t.do(publishEffect{Change{Kind: Renewed, Segment: name, Incarnation: seg.incarnation}})
 	for _, e := range t.slots {
 		if e != nil && e.worker.Segment == name && e.worker.Attach != units.AttachNever && !live(e.state) && e.state != units.Held {
-			t.afterCrash(e)
+			t.afterCrash(e, seg)
 		}
 	}
 }
 
 // afterCrash is ResetBackgroundWorkerCrashTimes for one registration that has
-// no process: never-restart ones are gone, static ones too (BGW-069), all
-// others start at once, the interval ignored (BGW-068), and count as not yet
-// started.
-func (t *table) afterCrash(e *entry) {
+// no process: never-restart ones are gone, static ones too (BGW-069), but for
+// what was registered or asked to start since the crash; all others start at
+// once, the interval ignored (BGW-068), and count as not yet started.
+func (t *table) afterCrash(e *entry, seg *segment) {
 	before := t.info(e)
-	if e.worker.Never() {
+	if e.worker.Never() && e.goal != goalRestart && e.seq <= seg.crashSeq {
 		t.unregister(Unregistered, e, before, "its segment crashed")
 		return
 	}
 	e.ran = false
 	t.set(e, units.Waiting, e.reason)
-	t.publish(Updated, e, before, false)
+	if t.info(e) != before {
+		t.publish(Updated, e, before, false)
+	}
 	t.consider(e)
 }

@@ -13,18 +13,18 @@
 //
 // # A registration's life
 //
-//	            register                 start answered
-//	               |        permitted        |
-//	               v     +-----------> Starting ----------> Running
-//	    +------ Waiting -+                |                  |  |
-//	    |          ^                      | failed      exit |  | terminate, stop, restart,
-//	    |          | reset of the         v                  |  | crash of its segment, shutdown
-//	    |          | segment         Restarting <------------+  v
-//	    |          |                      |      exit 1, …      Stopping
-//	    |          +----------------------+                      |
-//	    |              restart time passed                       | exit
-//	    v                                                        v
-//	  Held  <-------------------- stop ------------------ Held, Ended, or a start
+//	          register                 start answered
+//	             |        permitted        |
+//	             v     +-----------> Starting ----------> Running
+//	  +------ Waiting -+                |                  |  |
+//	  |          ^                      | failed      exit |  | terminate, stop, restart,
+//	  |          | reset of the         v                  |  | crash of its segment, shutdown
+//	  |          | segment         Restarting <------------+  v
+//	  |          |                      |      exit 1, …      Stopping
+//	  |          +----------------------+                      |
+//	  |              restart time passed                       | exit
+//	  v                                                        v
+//	Held  <-------------------- stop ------------------ Held, Ended, or a start
 //
 // Three things are kept apart: what a registration does (units.State), what is
 // wanted of it (goal: run, start afresh, be held, end), and whether it may

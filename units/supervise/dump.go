@@ -32,8 +32,11 @@ func (t *table) dump(now time.Time) string {
 		if !e.deadline.IsZero() {
 			fmt.Fprintf(&b, " in %v", e.deadline.Sub(now))
 		}
-		if i.Owner.Kind != NoOwner {
-			fmt.Fprintf(&b, " owner %s%v", i.Owner.Bus, i.Owner.Run)
+		switch i.Owner.Kind {
+		case BusOwner:
+			fmt.Fprintf(&b, " owner %s", i.Owner.Bus)
+		case WorkerOwner:
+			fmt.Fprintf(&b, " owner %v", i.Owner.Run)
 		}
 		if i.Reason != "" {
 			fmt.Fprintf(&b, " (%s)", i.Reason)

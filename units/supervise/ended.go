@@ -13,46 +13,66 @@ const (
 	endedAge = 10 * time.Minute
 )
 
-// ended keeps what was known of registrations at their end.
+// ended keeps what was known of registrations at their end. Age is looked at
+// when somebody asks, so that nothing is ever searched for what is too old.
 type ended struct {
-	infos map[units.Handle]Info
-	order []units.Handle // by end, oldest first; may name infos that are gone
+	infos  map[units.Handle]Info
+	order  []units.Handle // a ring by end: once full, its oldest is at oldest
+	oldest int
+	pinned map[units.Handle]Info // last registrations of definitions that stand: not counted, never too old
 }
 
-func newEnded() ended { return ended{infos: map[units.Handle]Info{}} }
+func newEnded() ended {
+	return ended{infos: map[units.Handle]Info{}, pinned: map[units.Handle]Info{}}
+}
 
-func (d *ended) add(i Info, now time.Time) {
-	i.Attached = false
+func (d *ended) add(i Info) {
 	d.infos[i.Handle] = i
-	d.order = append(d.order, i.Handle)
-	d.prune(now)
+	if len(d.order) < endedMax {
+		d.order = append(d.order, i.Handle)
+		return
+	}
+	delete(d.infos, d.order[d.oldest])
+	d.order[d.oldest] = i.Handle
+	d.oldest = (d.oldest + 1) % endedMax
 }
 
-// prune drops what is too old or too much. Time passes only with events: an
-// idle supervisor has nobody who could ask.
-func (d *ended) prune(now time.Time) {
-	kept := d.order[:0]
-	excess := len(d.order) - endedMax
-	for n, h := range d.order {
-		i := d.infos[h]
-		if n < excess || now.Sub(i.Since) >= endedAge && i.Owner.Kind == NoOwner {
-			delete(d.infos, h)
-			continue
-		}
-		if now.Sub(i.Since) < endedAge && n >= excess {
-			kept = append(kept, d.order[n:]...)
-			break
-		}
-		kept = append(kept, h)
+// unpin lets h be forgotten like any other.
+func (d *ended) unpin(h units.Handle) {
+	if i, ok := d.pinned[h]; ok {
+		delete(d.pinned, h)
+		d.add(i)
 	}
-	d.order = kept
+}
+
+func (d *ended) get(h units.Handle, now time.Time) (Info, bool) {
+	if i, ok := d.pinned[h]; ok {
+		return i, true
+	}
+	i, ok := d.infos[h]
+	if ok && i.Owner.Kind == NoOwner && now.Sub(i.Since) >= endedAge {
+		delete(d.infos, h) // its place in the ring is reused in its turn
+		return Info{}, false
+	}
+	return i, ok
+}
+
+// newest returns the one that ended last among those of that label or name.
+func (d *ended) newest(label string, now time.Time) (Info, bool) {
+	for n := range d.order {
+		h := d.order[(d.oldest+len(d.order)-1-n)%len(d.order)]
+		if i, ok := d.get(h, now); ok && (i.Worker.Label == label || i.Worker.Name == label) {
+			return i, true
+		}
+	}
+	return Info{}, false
 }
 
 // ownerGone forgets o.
 func (d *ended) ownerGone(o Owner) {
 	for h, i := range d.infos {
 		if i.Owner.same(o) {
-			i.Owner = Owner{}
+			i.Owner = Owner{UID: i.Owner.UID}
 			d.infos[h] = i
 		}
 	}

@@ -66,7 +66,7 @@ type (
 	reload struct {
 		workers  []*units.Worker
 		settings Settings
-		reply    chan ReloadResult
+		reply    chan reloaded
 	}
 
 	// ownerGone says that an owner is gone for good.
@@ -121,6 +121,11 @@ type registered struct {
 	err    error
 }
 
+type reloaded struct {
+	result ReloadResult
+	err    error
+}
+
 // An effect is what step asks for. Effects of one kind happen in order.
 type effect interface{}
 
@@ -137,9 +142,17 @@ type (
 		run  units.Run
 	}
 	publishEffect struct{ change Change }
-	// replyEffect sends value on a reply channel; it cannot block.
-	replyEffect struct {
-		what string // for reading in tests
-		send func()
-	}
 )
+
+// A replier is the effect that answers a request.
+type replier interface{ send() }
+
+// reply answers with value on the channel that the request brought, which has
+// room for it.
+type reply[T any] struct {
+	what  string
+	to    chan T
+	value T
+}
+
+func (r reply[T]) send() { r.to <- r.value }

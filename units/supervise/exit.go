@@ -8,13 +8,12 @@ import (
 )
 
 func (t *table) onExited(ev exited) {
-	e := t.findRun(ev.run)
-	switch {
+	switch e := t.findRun(ev.run); {
 	case e == nil:
 	case e.state == units.Starting:
 		exit := ev.exit
 		e.early = &exit // the answer to the start is still to come
-	case e.state == units.Running || e.state == units.Stopping:
+	default:
 		t.processGone(e, ev.exit)
 	}
 }
@@ -22,65 +21,52 @@ func (t *table) onExited(ev exited) {
 // processGone applies PostgreSQL's rules to the end of e's process
 // (BGW-051 to BGW-064).
 func (t *table) processGone(e *entry, x units.Exit) {
-	before := t.info(e)
+	before, segment := t.info(e), e.worker.Segment // settle may bring another definition
 	crashed := t.crashes(e, x)
 	t.setAttached(e, false)
-	ranFor := x.At.Sub(e.startAt)
+	t.disown(e) // before e itself is told of
 	e.proc, e.pid, e.exit = nil, 0, x
-	t.disown(e)
+	e.ready, e.said = false, ""
+	t.settle(e, before, crashed)
+	if crashed {
+		t.crash(e, segment)
+	}
+	t.crashProgress(segment)
+}
 
-	seg := t.segment(e.worker.Segment)
-	switch text := x.String(); {
-	case t.mode >= Fast:
+// settle says what becomes of e, whose process has just ended.
+func (t *table) settle(e *entry, before Info, crashed bool) {
+	x, text := e.exit, e.exit.String()
+	switch {
+	case t.mode >= Fast: // BGW-088
 		t.unregister(Exited, e, before, "shutdown")
-	case e.goal == goalEnd:
-		t.unregister(Exited, e, before, "terminated")
+	case e.goal == goalEnd: // BGW-038
+		t.unregister(Exited, e, before, goalReasons[goalEnd])
 	case e.goal == goalHold:
-		t.set(e, units.Held, "stopped by the administrator")
+		t.set(e, units.Held, goalReasons[goalHold])
 		t.publish(Exited, e, before, true)
 	case e.goal == goalRestart:
-		t.adopt(e)
-		t.set(e, units.Waiting, "restart requested")
-		t.publish(Exited, e, before, true)
-		t.consider(e)
-	case crashed || seg.crashing && e.signaled:
+		t.startAgain(Exited, e, before, goalReasons[goalRestart])
+	case crashed || e.asked != askedNot: // with goalRun nobody but a crash has asked
 		t.goneInCrash(e, before, text)
 	case x.Signal == 0 && x.Code == 0: // BGW-051, BGW-052
 		t.unregister(Exited, e, before, text)
 	case e.worker.Never(): // BGW-054
 		t.unregister(Exited, e, before, text)
 	default: // BGW-053, BGW-055
-		t.countFailure(e, ranFor)
+		t.countFailure(e, x.At.Sub(e.startAt))
 		t.restartLater(e, x.At, text)
 		t.publish(Exited, e, before, true)
 	}
-	if crashed {
-		t.crash(e)
-	}
-	t.crashProgress(e.worker.Segment)
 }
 
-// crashes reports whether e's end is a crash of its segment: it ended while
-// attached (BGW-061 to BGW-063), whatever its status, unless it never spoke
-// to us over the control socket, when its status alone decides (BGW-058 to
-// BGW-060). What is killed in a shutdown, or by a crash that is being handled
-// (BGW-067), crashes nothing.
-func (t *table) crashes(e *entry, x units.Exit) bool {
-	if !e.attached || t.mode >= Fast || t.segment(e.worker.Segment).crashing {
-		return false
-	}
-	return e.spoke || x.Abnormal()
-}
-
-// goneInCrash is the end of a process in its segment's crash: it starts again
-// when the segment has been renewed (BGW-068), or never (BGW-069).
-func (t *table) goneInCrash(e *entry, before Info, reason string) {
-	if e.worker.Never() {
-		t.unregister(Exited, e, before, reason)
-		return
-	}
+// startAgain lets e start at once, with the definition that a reload may have
+// brought.
+func (t *table) startAgain(k Kind, e *entry, before Info, reason string) {
+	t.adopt(e)
 	t.set(e, units.Waiting, reason)
-	t.publish(Exited, e, before, true)
+	t.publish(k, e, before, true)
+	t.consider(e)
 }
 
 // restartLater lets e start when its interval since from has passed
@@ -122,26 +108,22 @@ func (t *table) countFailure(e *entry, ranFor time.Duration) {
 	e.failures++
 }
 
-// adopt puts the definition in place that a reload has brought.
+// adopt puts the definition in place that a reload has brought. It is called
+// only when there is no process of the old one.
 func (t *table) adopt(e *entry) {
 	if e.next == nil {
 		return
 	}
-	t.leaveSegment(e)
-	if e.worker.Flags&units.ClassParallel != 0 {
-		t.parallel--
-	}
+	t.leave(e)
 	e.worker, e.next, e.failures = e.next, nil, 0
-	if e.worker.Flags&units.ClassParallel != 0 {
-		t.parallel++
-	}
-	t.segment(e.worker.Segment).members++
+	t.join(e)
 }
 
 // disown makes e's process the owner of nobody (BGW-048, BGW-049): what it
 // registered runs on, unless it asked to be stopped with it.
 func (t *table) disown(e *entry) {
-	if e.owns > 0 {
+	if e.sponsor {
+		e.sponsor = false
 		t.onOwnerGone(ownerGone{owner: Owner{Kind: WorkerOwner, Run: e.run()}})
 	}
 }
@@ -153,7 +135,7 @@ func (t *table) onOwnerGone(ev ownerGone) {
 			continue
 		}
 		before := t.info(e)
-		t.own(e, Owner{UID: e.owner.UID})
+		e.owner = Owner{UID: e.owner.UID}
 		t.publish(Updated, e, before, false)
 		if e.worker.StopWithOwner && !ev.lost {
 			t.terminate(e, "its owner is gone")

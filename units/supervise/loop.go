@@ -7,9 +7,9 @@ import (
 	"github.com/pg-bgw/pg-bgw/units"
 )
 
-// Run supervises until a shutdown has ended every worker. The end of ctx asks
-// for a fast shutdown. It returns nil, or ErrCrashed when a crash was the
-// reason (BGW-073). It may be called once.
+// Run supervises until a shutdown has ended every worker and the Sink has been
+// told. The end of ctx asks for a fast shutdown. It returns nil, or ErrCrashed
+// when a crash was the reason (BGW-073). It may be called once.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer close(s.done)
 	go s.starts.serve(s.done, s.launch)
@@ -19,35 +19,48 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		defer close(published)
 		s.news.drain(s.opts.Sink.Publish)
 	}()
-	defer func() { s.news.close(); <-published }()
-	canceled := ctx.Done()
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	defer timer.Stop()
-	for {
-		var ev event
+	s.loop(ctx)
+	s.news.close()
+	for { // the sink may ask us about what it is told
 		select {
-		case <-canceled:
-			canceled = nil // once
-			ev = shutdown{Fast}
-		case <-timer.C:
-			ev = tick{}
-		case ev = <-s.events:
-		}
-		for _, e := range s.table.step(time.Now(), ev) {
-			s.hand(e)
-		}
-		if s.table.stopped() {
+		case ev := <-s.events:
+			s.step(ev)
+		case <-published:
 			if s.table.crashed {
 				return ErrCrashed
 			}
 			return nil
 		}
+	}
+}
+
+// loop takes one event at a time until a shutdown has ended every worker.
+func (s *Supervisor) loop(ctx context.Context) {
+	canceled := ctx.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	for !s.table.stopped() {
 		if at, ok := s.table.next(); ok {
 			timer.Reset(time.Until(at))
 		} else {
 			timer.Stop()
 		}
+		select {
+		case <-canceled:
+			canceled = nil // once
+			s.step(shutdown{Fast})
+		case <-timer.C:
+			s.step(tick{})
+		case ev := <-s.events:
+			s.step(ev)
+		}
+	}
+}
+
+func (s *Supervisor) step(ev event) {
+	for _, e := range s.table.step(time.Now(), ev) {
+		s.hand(e)
 	}
 }
 
@@ -60,7 +73,7 @@ func (s *Supervisor) hand(e effect) {
 		s.hands.put(e)
 	case publishEffect:
 		s.news.put(e.change)
-	case replyEffect:
+	case replier:
 		e.send()
 	}
 }

@@ -3,8 +3,9 @@ package supervise
 import "sync"
 
 // A queue hands values from the loop to one goroutine, in order, and never
-// makes the loop wait: it grows instead. What bounds it is what bounds the
-// effects, the number of registrations.
+// makes the loop wait: it grows instead. What bounds starts and signals is the
+// number of registrations; what bounds publications is that the Sink is faster
+// than workers can start and end.
 type queue[T any] struct {
 	mu     *sync.Mutex
 	items  *[]T

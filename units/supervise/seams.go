@@ -13,7 +13,9 @@ type Launcher interface {
 	// process. It calls started exactly once, and, when that had no error,
 	// exited exactly once, when the process and its whole tree are gone.
 	// exited may be called before started. Both may be called before Start
-	// returns and on any goroutine.
+	// returns and on any goroutine. What the process has said over its control
+	// socket, Detach above all, is handed over before exited is called: a detach
+	// that comes later is a crash (BGW-061).
 	Start(s Start, started func(Process, error), exited func(units.Exit))
 }
 

@@ -39,12 +39,12 @@ func (t *table) onShutdown(m Mode) {
 	if m == Smart {
 		return
 	}
-	for _, e := range slices.Clone(t.slots) {
+	for _, e := range t.slots {
 		switch {
 		case e == nil:
 		case !live(e.state): // BGW-089: whoever waits for it is told
 			t.unregister(Unregistered, e, t.info(e), "shutdown")
-		case e.proc != nil:
+		default: // one whose start is not answered yet is pursued then
 			t.pursue(e)
 		}
 	}

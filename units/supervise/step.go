@@ -35,12 +35,12 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.answer(ev.reply, "ready", t.onReady(ev))
 	case register:
 		h, err := t.onRegister(ev.worker, ev.owner)
-		t.do(replyEffect{fmt.Sprintf("register %v %v", h, err), func() { ev.reply <- registered{h, err} }})
+		t.do(reply[registered]{"register", ev.reply, registered{h, err}})
 	case request:
 		t.answer(ev.reply, ev.verb.String(), t.onRequest(ev))
 	case reload:
-		r := t.onReload(ev.workers, ev.settings)
-		t.do(replyEffect{"reload " + r.String(), func() { ev.reply <- r }})
+		r, err := t.onReload(ev.workers, ev.settings)
+		t.do(reply[reloaded]{"reload", ev.reply, reloaded{r, err}})
 	case ownerGone:
 		t.onOwnerGone(ev)
 	case wait:
@@ -51,7 +51,7 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.onShutdown(ev.mode)
 	case query:
 		ev.f(t)
-		t.do(replyEffect{"query", func() { ev.reply <- struct{}{} }})
+		t.do(reply[struct{}]{"query", ev.reply, struct{}{}})
 	default:
 		panic(fmt.Sprintf("pg-bgwd: internal error: event %T", ev))
 	}
@@ -61,19 +61,20 @@ func (t *table) step(now time.Time, ev event) []effect {
 }
 
 func (t *table) answer(to chan error, what string, err error) {
-	t.do(replyEffect{fmt.Sprintf("%s %v", what, err), func() { to <- err }})
+	t.do(reply[error]{what, to, err})
 }
 
 // expire acts on every deadline that has come.
 func (t *table) expire() {
 	for len(t.deadlines) > 0 && !t.deadlines[0].deadline.After(t.now) {
 		e := t.deadlines[0]
+		before := t.info(e)
 		t.setDeadline(e, time.Time{})
 		switch e.state {
 		case units.Restarting:
 			t.consider(e)
 		case units.Stopping: // once (BGW-066); deviation from BGW-039, BGW-091
-			before := t.info(e)
+			e.asked = killed
 			e.reason += ", killed for not ending in time"
 			t.do(killEffect{e.proc, e.run()})
 			t.publish(Updated, e, before, false)
@@ -127,10 +128,8 @@ func (t *table) pass() {
 func (t *table) startProcess(e *entry) {
 	before := t.info(e)
 	e.start++
-	e.goal, e.signaled, e.early = goalRun, false, nil
-	e.ready, e.readyText = false, ""
-	seg := t.segment(e.worker.Segment)
-	e.incarnation = seg.incarnation
+	e.goal, e.asked = goalRun, askedNot
+	e.incarnation = t.segment(e.worker.Segment).incarnation
 	if e.worker.Attach == units.AttachAlways {
 		t.setAttached(e, true)
 	}
@@ -169,29 +168,37 @@ func (t *table) onStarted(ev started) {
 
 // pursue ends e's process if that is what is wanted by now.
 func (t *table) pursue(e *entry) {
-	switch seg := t.segment(e.worker.Segment); {
-	case t.mode == Immediate:
-		t.end(e, units.SIGQUIT, crashTimeout, "immediate shutdown")
-	case t.mode == Fast:
-		t.end(e, e.worker.KillSignal, e.worker.KillTimeout, "shutdown")
-	case seg.crashing && e.attached:
-		t.end(e, units.SIGQUIT, crashTimeout, "its segment crashed")
-	case e.goal != goalRun:
-		t.end(e, e.worker.KillSignal, e.worker.KillTimeout, goalReasons[e.goal])
+	switch {
+	case t.mode == Immediate: // BGW-092
+		t.end(e, askedQuit, "immediate shutdown")
+	case t.mode == Fast: // BGW-088
+		t.end(e, askedEnd, "shutdown")
+	case e.attached && t.segment(e.worker.Segment).crashing: // BGW-065
+		t.end(e, askedQuit, "its segment crashed")
+	case e.goal != goalRun: // BGW-037
+		t.end(e, askedEnd, goalReasons[e.goal])
 	}
 }
 
-var goalReasons = [...]string{goalRestart: "restart requested", goalHold: "stopped by the administrator", goalEnd: "terminated"}
+var goalReasons = [...]string{
+	goalRun: "start requested", goalRestart: "restart requested",
+	goalHold: "stopped by the administrator", goalEnd: "terminated",
+}
 
-// end asks e's process to end: one signal, to the process and its group, and
-// the whole tree is killed when the timeout has passed. A process that was
-// asked already is asked again only by a crash or an immediate shutdown.
-func (t *table) end(e *entry, sig units.Signal, timeout time.Duration, reason string) {
-	if e.signaled && sig != units.SIGQUIT || e.proc == nil {
+// end asks e's process to end, unless it has been asked as hard before: one
+// signal, to the process and its group, and the whole tree is killed when the
+// timeout has passed.
+func (t *table) end(e *entry, how asked, reason string) {
+	if e.proc == nil || e.asked >= how {
 		return
 	}
 	before := t.info(e)
-	e.signaled = true
+	sig, timeout := e.worker.KillSignal, e.worker.KillTimeout
+	if how == askedQuit {
+		sig, timeout = units.SIGQUIT, crashTimeout
+	}
+	again := e.asked != askedNot && e.worker.KillSignal == sig
+	e.asked = how
 	t.set(e, units.Stopping, reason)
 	if timeout < units.Infinity {
 		at := t.now.Add(timeout)
@@ -199,42 +206,49 @@ func (t *table) end(e *entry, sig units.Signal, timeout time.Duration, reason st
 			t.setDeadline(e, at)
 		}
 	}
-	t.do(signalEffect{e.proc, e.run(), sig, true})
+	if !again {
+		t.do(signalEffect{e.proc, e.run(), sig, true})
+	}
 	t.publish(Updated, e, before, false)
 }
 
 // startFailed is what PostgreSQL does when it cannot fork, but for telling the
 // owner (BGW-074, BGW-075).
 func (t *table) startFailed(e *entry, err error) {
-	before := t.info(e)
+	before, segment := t.info(e), e.worker.Segment
 	t.setAttached(e, false)
-	e.early = nil
+	t.disown(e)
+	e.early, e.ready, e.said = nil, false, ""
 	reason := "cannot start: " + err.Error()
 	switch {
-	case t.mode >= Fast || e.goal == goalEnd || e.goal != goalHold && e.worker.Never():
+	case t.mode >= Fast || e.goal == goalEnd:
 		t.unregister(StartFailed, e, before, reason)
 	case e.goal == goalHold:
 		t.set(e, units.Held, reason)
 		t.publish(StartFailed, e, before, true)
+	case e.goal == goalRestart:
+		t.startAgain(StartFailed, e, before, reason)
+	case e.worker.Never():
+		t.unregister(StartFailed, e, before, reason)
 	default:
-		t.adopt(e)
 		t.countFailure(e, 0)
 		t.restartLater(e, t.now, reason)
 		t.publish(StartFailed, e, before, true)
 	}
-	t.crashProgress(e.worker.Segment)
+	t.crashProgress(segment)
 }
 
 // unregister frees e's slot, then tells: so a notified owner finds it free
-// (BGW-045).
+// (BGW-045). A definition that a reload found no slot for may have it, when
+// that reload is why it is free.
 func (t *table) unregister(k Kind, e *entry, before Info, reason string) {
 	t.set(e, units.Ended, reason)
 	t.release(e)
+	t.publish(k, e, before, true)
 	if k != Unregistered {
-		t.publish(k, e, before, true)
 		t.publish(Unregistered, e, t.info(e), false)
-	} else {
-		t.publish(k, e, before, true)
 	}
-	t.disown(e)
+	if e.removed {
+		t.registerSkipped()
+	}
 }

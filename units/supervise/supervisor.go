@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +19,8 @@ type Options struct {
 }
 
 // A Supervisor runs workers. Its methods may be called from any goroutine,
-// also before Run and after it has returned, when they answer ErrShuttingDown
-// or as for a worker that is gone.
+// also by the Sink. Before Run they wait for it; after it has returned they
+// answer ErrShuttingDown or as for a worker that is gone.
 type Supervisor struct {
 	events chan event
 	done   chan struct{}
@@ -120,9 +119,9 @@ func (s *Supervisor) Ready(r units.Run, text string) error {
 // Reload makes workers, which are valid, have their defaults and differ in
 // their labels, the static definitions.
 func (s *Supervisor) Reload(workers []*units.Worker, st Settings) (ReloadResult, error) {
-	r := make(chan ReloadResult, 1)
+	r := make(chan reloaded, 1)
 	if a, ok := ask(s, reload{workers, st, r}, r); ok {
-		return a, nil
+		return a.result, a.err
 	}
 	return ReloadResult{}, ErrShuttingDown
 }
@@ -189,10 +188,8 @@ func (t *table) byLabel(label string) []Info {
 	if len(is) > 0 {
 		return is
 	}
-	for _, h := range slices.Backward(t.ended.order) {
-		if i, ok := t.ended.infos[h]; ok && (i.Worker.Label == label || i.Worker.Name == label) {
-			return []Info{i}
-		}
+	if i, ok := t.ended.newest(label, t.now); ok {
+		return []Info{i}
 	}
 	return nil
 }

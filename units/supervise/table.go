@@ -8,13 +8,9 @@ import (
 	"github.com/pg-bgw/pg-bgw/units"
 )
 
-// MaxSlots bounds max_worker_processes: the slot table that workers map has
-// this many entries.
-const MaxSlots = 16384
-
 // Settings are the limits that a reload may change.
 type Settings struct {
-	MaxWorkerProcesses int  // 1..MaxSlots
+	MaxWorkerProcesses int  // 1..MaxSlots; lowering it ends nobody (BGW-117)
 	MaxParallelWorkers int  // 0..1024
 	RestartAfterCrash  bool // false: a crash ends the supervisor (BGW-073)
 }
@@ -24,9 +20,20 @@ type goal uint8
 
 const (
 	goalRun     goal = iota // run by the rules
-	goalRestart             // end the process, then start at once
+	goalRestart             // end the process, if there is one, then start at once
 	goalHold                // end the process, then be Held
 	goalEnd                 // end the process, then be unregistered
+)
+
+// asked is how hard a process has been asked to end. It only grows, and each
+// step is taken at most once.
+type asked uint8
+
+const (
+	askedNot  asked = iota
+	askedEnd        // by its kill signal, with its kill timeout
+	askedQuit       // by SIGQUIT, with crashTimeout
+	killed          // its whole tree, by SIGKILL
 )
 
 // An entry is one registration in a slot. Only step reads and writes it.
@@ -34,10 +41,11 @@ type entry struct {
 	handle  units.Handle
 	seq     uint64 // order of registration
 	worker  *units.Worker
-	next    *units.Worker // what a reload brings in once the process has ended
+	next    *units.Worker // what a reload brings in once the process has ended; then goal is not goalRun
 	dynamic bool
+	removed bool // its definition is gone
 	owner   Owner
-	owns    int // registrations whose owner is this one's process
+	sponsor bool // its process has registered others: they may name it as owner
 
 	state  units.State
 	goal   goal
@@ -50,13 +58,12 @@ type entry struct {
 	startAt  time.Time
 	proc     Process
 	pid      int
+	ready    bool // the process has said so, with the words said
+	said     string
 	early    *units.Exit // an exit that came before the answer to the start
-	signaled bool        // the process has been asked to end
+	asked    asked       // of the process
 	exit     units.Exit
 	failures int // in a row, for Backoff
-
-	ready     bool // the process has said so
-	readyText string
 
 	attached    bool
 	spoke       bool   // it attached by message: only a detach makes its end clean
@@ -70,12 +77,13 @@ type entry struct {
 // A table is the whole state of the supervisor.
 type table struct {
 	settings    Settings
-	epoch       uint32 // upper half of every generation of this life
+	epoch       uint32   // upper half of every generation of this life
 	slots       []*entry // nil: free
 	generations []uint64 // the newest generation of each slot
-	used        int      // slots in use
-	parallel    int      // registrations with ClassParallel (BGW-118)
-	live        int      // Starting, Running and Stopping
+	inUse       slotSet
+	used        int // slots in use
+	parallel    int // registrations with ClassParallel (BGW-118)
+	live        int // Starting, Running and Stopping
 	seq         uint64
 	labels      map[string]*static
 	phases      map[string]units.Phase
@@ -91,134 +99,25 @@ type table struct {
 	now         time.Time
 }
 
-// static is a definition of the administrator's; it outlives its registration.
-type static struct {
-	worker *units.Worker
-	entry  *entry       // nil: not registered
-	last   units.Handle // newest handle, once there was one
-}
-
 // newTable returns an empty table whose generations start above epoch<<32.
 func newTable(epoch uint32, seed uint64, s Settings) *table {
 	return &table{
-		settings:    s,
-		epoch:       epoch,
-		labels:      map[string]*static{},
-		phases:      map[string]units.Phase{},
-		segments:    map[string]*segment{},
-		ended:       newEnded(),
-		waits:       map[units.Handle][]wait{},
-		random:      rand.New(rand.NewPCG(seed, uint64(epoch))),
+		settings: s,
+		epoch:    epoch,
+		labels:   map[string]*static{},
+		phases:   map[string]units.Phase{},
+		segments: map[string]*segment{},
+		ended:    newEnded(),
+		waits:    map[units.Handle][]wait{},
+		random:   rand.New(rand.NewPCG(seed, uint64(epoch))),
 	}
-}
-
-// find returns the entry of h, or nil when h is stale: the one place where
-// late events are dropped.
-func (t *table) find(h units.Handle) *entry {
-	if int64(h.Slot) < int64(len(t.slots)) {
-		if e := t.slots[h.Slot]; e != nil && e.handle == h {
-			return e
-		}
-	}
-	return nil
-}
-
-// findRun is find for an event of one process.
-func (t *table) findRun(r units.Run) *entry {
-	if e := t.find(r.Handle); e != nil && e.start == r.Start {
-		return e
-	}
-	return nil
-}
-
-// take puts w into the lowest free slot (BGW-025), with a generation one
-// higher than that slot ever had (BGW-026).
-func (t *table) take(w *units.Worker, dynamic bool, o Owner) (*entry, error) {
-	if t.mode >= Fast {
-		return nil, ErrShuttingDown
-	}
-	if w.Flags&units.ClassParallel != 0 && t.parallel >= t.settings.MaxParallelWorkers {
-		return nil, ErrParallelLimit
-	}
-	slot := t.freeSlot()
-	if slot < 0 {
-		return nil, ErrNoFreeSlot
-	}
-	t.generations[slot]++
-	t.seq++
-	e := &entry{
-		handle: units.Handle{Slot: uint32(slot), Generation: t.generations[slot]},
-		seq:    t.seq, worker: w, dynamic: dynamic, since: t.now, di: -1, ri: -1,
-	}
-	t.slots[slot] = e
-	t.used++
-	if w.Flags&units.ClassParallel != 0 {
-		t.parallel++
-	}
-	t.segment(w.Segment).members++
-	t.own(e, o)
-	return e, nil
-}
-
-// freeSlot returns the lowest free slot below the limit, or -1.
-func (t *table) freeSlot() int {
-	limit := min(t.settings.MaxWorkerProcesses, MaxSlots)
-	if t.used < len(t.slots) {
-		for i := range min(limit, len(t.slots)) {
-			if t.slots[i] == nil {
-				return i
-			}
-		}
-	}
-	if len(t.slots) >= limit {
-		return -1
-	}
-	t.slots = append(t.slots, nil)
-	t.generations = append(t.generations, uint64(t.epoch)<<32)
-	return len(t.slots) - 1
-}
-
-// release frees e's slot and keeps what is known of it readable. The change is
-// published by unregister.
-func (t *table) release(e *entry) {
-	t.slots[e.handle.Slot] = nil
-	t.used--
-	if e.worker.Flags&units.ClassParallel != 0 {
-		t.parallel--
-	}
-	t.setDeadline(e, time.Time{})
-	t.unready(e)
-	t.leaveSegment(e)
-	if s := t.labels[e.worker.Label]; s != nil && s.entry == e {
-		s.entry = nil
-	}
-	e.state, e.since = units.Ended, t.now
-	t.ended.add(t.info(e), t.now)
-	t.own(e, Owner{})
-}
-
-// own makes o the owner of e.
-func (t *table) own(e *entry, o Owner) {
-	if old := t.findRun(e.owner.Run); e.owner.Kind == WorkerOwner && old != nil {
-		old.owns--
-	}
-	if o.Kind == WorkerOwner {
-		p := t.findRun(o.Run)
-		if p == nil {
-			o = Owner{UID: o.UID} // the process is gone already (BGW-047, BGW-048)
-		} else {
-			p.owns++
-		}
-	}
-	e.owner = o
 }
 
 func (t *table) info(e *entry) Info {
 	i := Info{
 		Handle: e.handle, Worker: e.worker, Dynamic: e.dynamic, Owner: e.owner,
 		State: e.state, Status: e.status(), Start: e.start, Pid: e.pid, Exit: e.exit,
-		Reason: e.reason, Since: e.since, Attached: e.attached, Incarnation: e.incarnation,
-		Ready: e.ready, ReadyText: e.readyText,
+		Ready: e.ready, ReadyText: e.said, Reason: e.reason, Since: e.since, Attached: e.attached, Incarnation: e.incarnation,
 	}
 	if e.state == units.Restarting {
 		i.NextStart = e.deadline
@@ -230,50 +129,33 @@ func (t *table) info(e *entry) Info {
 }
 
 // status is PostgreSQL's view (BGW-027 to BGW-032): a process is STARTED until
-// it is gone, and a worker that has run is STOPPED until it runs again.
+// it is gone, and a worker that has run is STOPPED until it runs again. One
+// that is held is STOPPED as well, whether it has run or not: nothing will
+// start it, and who waits for its start must not wait for ever.
 func (e *entry) status() units.Status {
 	switch {
-	case e.pid != 0:
+	case e.proc != nil:
 		return units.StatusStarted
-	case e.state == units.Ended || e.ran:
+	case e.ran || e.state == units.Ended || e.state == units.Held:
 		return units.StatusStopped
 	default:
 		return units.StatusNotYetStarted
 	}
 }
 
-// set changes e's state; every change of state goes through it.
-func (t *table) set(e *entry, s units.State, reason string) {
-	wasLive, isLive := live(e.state), live(s)
-	if isLive && !wasLive {
-		t.live++
-	} else if wasLive && !isLive {
-		t.live--
-	}
-	if e.state != s {
-		e.since = t.now
-	}
-	e.state, e.reason = s, reason
-	if s != units.Restarting && s != units.Stopping {
-		t.setDeadline(e, time.Time{})
-	}
-}
-
-// live reports whether a process may exist in state s.
-func live(s units.State) bool {
-	return s == units.Starting || s == units.Running || s == units.Stopping
-}
-
 func (t *table) do(e effect) { t.effects = append(t.effects, e) }
 
-// publish tells the sink of e's change from before, and who waits for it.
+// publish tells the sink of e's change from before, and who waits for it: of a
+// start only when it is not known already that the process is gone (BGW-041).
 func (t *table) publish(k Kind, e *entry, before Info, notify bool) {
 	c := Change{Kind: k, Before: before, Info: t.info(e)}
 	if notify {
 		c.Notify = before.Owner // of the moment before: a release forgets the owner
 	}
 	t.do(publishEffect{c})
-	t.answerWaits(c.Info)
+	if e.early == nil {
+		t.answerWaits(&c.Info)
+	}
 }
 
 func (t *table) setDeadline(e *entry, at time.Time) {

@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/pg-bgw/pg-bgw/units"
@@ -12,14 +11,14 @@ func (t *table) lookup(h units.Handle) (Info, bool) {
 	if e := t.find(h); e != nil {
 		return t.info(e), true
 	}
-	i, ok := t.ended.infos[h]
+	i, ok := t.ended.get(h, t.now)
 	if !ok { // stale for long: all that is left to say (BGW-032)
 		i = Info{Handle: h, State: units.Ended, Status: units.StatusStopped}
 	}
 	return i, ok
 }
 
-func (w waitFor) holds(i Info) bool {
+func (w waitFor) holds(i *Info) bool {
 	switch w {
 	case waitStartup: // BGW-040, BGW-041
 		return i.Status != units.StatusNotYetStarted
@@ -30,7 +29,7 @@ func (w waitFor) holds(i Info) bool {
 
 func (t *table) onWait(w wait) {
 	i, _ := t.lookup(w.handle)
-	if w.want.holds(i) {
+	if w.want.holds(&i) {
 		t.tell(w, i)
 		return
 	}
@@ -43,15 +42,15 @@ func (t *table) onForget(f forget) {
 }
 
 // answerWaits tells everybody who waits for what i is now.
-func (t *table) answerWaits(i Info) {
+func (t *table) answerWaits(i *Info) {
 	ws := t.waits[i.Handle]
 	if len(ws) == 0 {
 		return
 	}
-	rest := slices.DeleteFunc(slices.Clone(ws), func(w wait) bool {
+	rest := slices.DeleteFunc(ws, func(w wait) bool {
 		done := w.want.holds(i)
 		if done {
-			t.tell(w, i)
+			t.tell(w, *i)
 		}
 		return done
 	})
@@ -67,5 +66,5 @@ func (t *table) keepWaits(h units.Handle, ws []wait) {
 }
 
 func (t *table) tell(w wait, i Info) {
-	t.do(replyEffect{fmt.Sprintf("wait %v %v pid %d", i.Handle, i.Status, i.Pid), func() { w.reply <- i }})
+	t.do(reply[Info]{"wait", w.reply, i})
 }
