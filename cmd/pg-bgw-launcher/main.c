@@ -35,8 +35,7 @@
 
 enum {
 	SOCKET = 3,
-	RULESET = 4,       /* open or not */
-	FIRST_PASSED = 5,  /* what comes with a request is from here on */
+	RULESET = 4, /* or nothing; what comes with a request is from the next one on */
 	FDS_MAX = FILES_MAX + 2,
 	FDS_ROOM = FDS_MAX + 2, /* one too many is seen; even, so that CMSG_SPACE adds no room */
 };
@@ -77,7 +76,7 @@ static ssize_t receive(size_t *nfds, int *error)
 }
 
 /* fork_worker makes the child of r, a child of this process's parent. */
-static pid_t fork_worker(const struct request *r, const struct inherited *in)
+static pid_t fork_worker(const struct request *r, const struct inherited *in, int ruleset)
 {
 	struct clone_args args = { .flags = CLONE_PARENT };
 	pid_t pid;
@@ -88,12 +87,12 @@ static pid_t fork_worker(const struct request *r, const struct inherited *in)
 	}
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 	if (pid == 0)
-		child_run(r, in, RULESET);
+		child_run(r, in, ruleset);
 	return pid;
 }
 
 /* serve handles one packet; 1 when there will be no more. */
-static int serve(const struct inherited *in)
+static int serve(const struct inherited *in, int ruleset)
 {
 	enum step step = STEP_RECEIVE;
 	struct request r;
@@ -109,12 +108,12 @@ static int serve(const struct inherited *in)
 	}
 	if (!error) {
 		step = STEP_CLONE;
-		error = fork_worker(&r, in) < 0 ? errno : 0;
+		error = fork_worker(&r, in, ruleset) < 0 ? errno : 0;
 	}
 	if (error && nfds)
 		report(fds[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
 	/* The status pipe as well: from here on only the child holds it. */
-	syscall(SYS_close_range, FIRST_PASSED, ~0U, 0);
+	syscall(SYS_close_range, (ruleset < 0 ? SOCKET : RULESET) + 1, ~0U, 0);
 	return 0;
 }
 
@@ -133,19 +132,24 @@ static struct inherited own_values(void)
 	return in;
 }
 
-static void make_ruleset(const char *directory)
+/* make_ruleset returns RULESET, or -1. */
+static int make_ruleset(const char *directory)
 {
 	int fd = directory ? sandbox_ruleset(directory) : -1;
 
 	if (fd < 0 || fd == RULESET)
-		return;
-	dup3(fd, RULESET, O_CLOEXEC);
+		return fd;
+	if (dup3(fd, RULESET, O_CLOEXEC) < 0) {
+		close(fd);
+		return -1;
+	}
 	close(fd);
+	return RULESET;
 }
 
 int main(int argc, char **argv)
 {
-	int type = 0;
+	int type = 0, ruleset;
 	socklen_t size = sizeof type;
 	struct inherited in;
 
@@ -158,8 +162,8 @@ int main(int argc, char **argv)
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
 	syscall(SYS_close_range, RULESET, ~0U, 0);
 	in = own_values();
-	make_ruleset(argv[1]);
-	while (!serve(&in))
+	ruleset = make_ruleset(argv[1]);
+	while (!serve(&in, ruleset))
 		;
 	return 0;
 }

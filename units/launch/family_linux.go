@@ -11,22 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A family is this process as a child subreaper: every orphan of a worker becomes
-// its child and must be reaped, but never a leader, whose status belongs to its
-// Process. Being a subreaper is an attribute of the process, so there is one
-// family in it, made when it is first needed and never ended.
+// A family is the children of this process: the leaders, whose status belongs to
+// their Process, and, when this process is a child subreaper, every orphan of a worker,
+// which must be reaped. Children, and being a subreaper, are of the process and not
+// of a Launcher, so there is one family in it.
 type family struct {
-	wake int // eventfd: there is something new to sweep
-
 	mu       sync.Mutex
 	leaders  map[int]*Process  // unreaped, by number
-	ids      map[string]uint64 // of starts and unreaped leaders
+	ids      map[string]bool   // of starts and unreaped leaders
 	starting map[uint64]string // starts whose child is not known yet
 	last     uint64            // token given out last
+	adopting bool              // orphans come to this process
+	wake     int               // eventfd, if adopting: there is something new to sweep
 	suspect  suspect
 	dying    []*Process // leaders that have exited and whose tree may be alive
 	sweeping bool       // a goroutine is at it
 }
+
+var kin = family{leaders: map[int]*Process{}, ids: map[string]bool{}, starting: map[uint64]string{}}
 
 // A suspect is a dead child that is no leader, but may be the child of a start
 // that is not known yet. It is an orphan as soon as every start is known that
@@ -36,19 +38,21 @@ type suspect struct {
 	last uint64
 }
 
-var theFamily = sync.OnceValues(newFamily)
-
-func joinFamily() (*family, error) { return theFamily() }
-
-func newFamily() (*family, error) {
+// adopt makes this process a child subreaper that reaps what it inherits.
+func (f *family) adopt() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.adopting {
+		return nil
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
+		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		return nil, os.NewSyscallError("eventfd", err)
+		return os.NewSyscallError("eventfd", err)
 	}
-	f := &family{wake: wake, leaders: map[int]*Process{}, ids: map[string]uint64{}, starting: map[uint64]string{}}
+	f.wake, f.adopting = wake, true
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
 	go func() {
@@ -56,7 +60,7 @@ func newFamily() (*family, error) {
 			f.reapOrphans()
 		}
 	}()
-	return f, nil
+	return nil
 }
 
 // begin announces a start. Until settle is called with the token, no child that
@@ -64,12 +68,12 @@ func newFamily() (*family, error) {
 func (f *family) begin(id string) (token uint64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.ids[id]; ok {
+	if f.ids[id] {
 		return 0, &SpecError{ID: id, Field: "ID", Why: "is that of a worker which has not ended"}
 	}
 	f.last++
 	f.starting[f.last] = id
-	f.ids[id] = f.last
+	f.ids[id] = true
 	return f.last, nil
 }
 
@@ -107,7 +111,7 @@ func (f *family) forget(pid int) {
 func (f *family) reapOrphans() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for {
+	for f.adopting {
 		c, err := waitid(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 		if err != nil || c.pid == 0 {
 			return

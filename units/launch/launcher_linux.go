@@ -42,7 +42,6 @@ type Launcher struct {
 	opts    Options
 	poller  *Poller
 	cgroups *Cgroups // nil: none
-	family  *family  // nil: this process is no subreaper
 
 	mu      sync.Mutex
 	prog    *program      // nil while there is none
@@ -62,8 +61,7 @@ func New(path string, opts Options) (*Launcher, error) {
 		l.opts.Notice = func(error) {}
 	}
 	if l.cgroups == nil || os.Getpid() == 1 {
-		var err error
-		if l.family, err = joinFamily(); err != nil {
+		if err := kin.adopt(); err != nil {
 			return nil, fmt.Errorf("cannot start launcher: %w", err)
 		}
 	}

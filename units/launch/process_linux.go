@@ -133,7 +133,7 @@ func (p *Process) leaderDead() {
 	if p.l.cgroups == nil {
 		// The leader stays unreaped until its tree is gone, so that its session and
 		// group keep their number.
-		p.l.family.sweep(p)
+		kin.sweep(p)
 		return
 	}
 	p.reap()
@@ -159,9 +159,7 @@ func (p *Process) reap() {
 		status = syscall.WaitStatus(unix.SIGKILL)
 	}
 	p.exit.Status, p.exit.Rusage = status, rusage
-	if p.l.family != nil {
-		p.l.family.forget(int(p.pid))
-	}
+	kin.forget(int(p.pid))
 }
 
 // ended runs once, when nothing of the worker is left.

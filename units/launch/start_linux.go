@@ -16,7 +16,7 @@ var errUnserved = errors.New("the launcher died before it had started the worker
 type start struct {
 	spec    *Spec
 	status  int        // read end of the status pipe, -1 when it has been closed
-	token   uint64     // of the family
+	token   uint64     // of kin
 	result  chan error // one value: nil when the program runs, else after all is gone
 	failure error      // what result will be when nothing is left
 }
@@ -109,26 +109,18 @@ func (p *Process) openStatus(st *start) (write int, err error) {
 		return -1, os.NewSyscallError("pipe2", err)
 	}
 	st.status = pipe[0]
-	if p.l.family != nil {
-		if st.token, err = p.l.family.begin(p.id); err != nil {
-			unix.Close(pipe[0])
-			unix.Close(pipe[1])
-			return -1, err
-		}
+	if st.token, err = kin.begin(p.id); err != nil {
+		unix.Close(pipe[0])
+		unix.Close(pipe[1])
+		return -1, err
 	}
 	if err := p.l.poller.Add(pipe[0], 0, func(uint32) { p.onStatus() }); err != nil {
-		p.endToken(st)
+		kin.settle(st.token, p)
 		unix.Close(pipe[0])
 		unix.Close(pipe[1])
 		return -1, err
 	}
 	return pipe[1], nil
-}
-
-func (p *Process) endToken(st *start) {
-	if p.l.family != nil {
-		p.l.family.settle(st.token, p)
-	}
 }
 
 // abandonTree removes the cgroup of a start that never had a process.
@@ -216,7 +208,7 @@ func (p *Process) onStatus() {
 		p.start = nil
 	}
 	p.mu.Unlock()
-	p.endToken(st)
+	kin.settle(st.token, p)
 	switch {
 	case !known:
 		p.abandonTree()

@@ -11,6 +11,9 @@ import (
 // process that was killed. Between a look at /proc and a kill a number may have become another
 // process's, so the pidfds are taken first and /proc is looked at again.
 func (f *family) killTrees(dying []*Process) (alive map[*Process]bool, pidfds []int) {
+	if !f.strangers() {
+		return nil, nil
+	}
 	alive = map[*Process]bool{}
 	first := members(readProcs(), dying, f.isLeader)
 	if len(first) == 0 {
