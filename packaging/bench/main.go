@@ -75,6 +75,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch command {
 	case "card", "peers", "lifecycle":
+	case dialCommand:
+		if len(args) != 1 {
+			return usageError("dial is for this program itself")
+		}
+		return dial(args[0])
 	case "help", "-h", "-help", "--help":
 		flags.Usage()
 		return nil

@@ -119,23 +119,29 @@ func (s *systemd) connect(ctx context.Context) error {
 			return false
 		}
 		s.leader = pids[0]
-		s.conn, last = dialPrivate(fmt.Sprintf("/proc/%d/root/run/systemd/private", s.leader))
+		s.conn, last = dialPrivate(s.leader)
 		return last == nil
 	})
-	if err == nil {
-		err = last
-	}
-	if err != nil {
-		return err
+	if last != nil || err != nil {
+		return errors.Join(err, last)
 	}
 	s.signals = make(chan *dbus.Signal, 4096)
 	s.conn.Signal(s.signals)
 	return nil
 }
 
-func dialPrivate(path string) (*dbus.Conn, error) {
-	conn, err := dbus.Dial("unix:path=" + path)
+func dialPrivate(leader int) (*dbus.Conn, error) {
+	path := fmt.Sprintf("/proc/%d/root/run/systemd/private", leader)
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	socket, err := dialInside(leader, path)
 	if err != nil {
+		return nil, err
+	}
+	conn, err := dbus.NewConn(socket)
+	if err != nil {
+		socket.Close()
 		return nil, err
 	}
 	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}); err != nil {

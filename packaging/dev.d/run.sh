@@ -56,10 +56,11 @@ make_scratch() {
 
 # spawn NAME COMMAND... starts a process of the demonstration. A session of its
 # own keeps the terminal's Ctrl-C from it, and it is told when this script dies.
+# Bash starts what is in the background with SIGINT ignored.
 spawn() {
     local name=$1
     shift
-    setsid "${AS[@]}" setpriv --pdeathsig TERM -- "$@" </dev/null >"$SCRATCH/log/$name" 2>&1 &
+    setsid "${AS[@]}" env --default-signal=INT,QUIT setpriv --pdeathsig TERM -- "$@" </dev/null >"$SCRATCH/log/$name" 2>&1 &
     PIDS+=($!)
 }
 
@@ -74,7 +75,6 @@ await() {
         fi
         sleep 0.1
     done
-    tail -n 20 "$SCRATCH"/log/* >&2 || true
     fail "not seen within 20 s: $what"
 }
 

@@ -171,7 +171,7 @@ func text(path string) string {
 
 // command makes a command that runs inside the machine as root.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	all := append([]string{"--target=" + strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/", "--"}, args...)
+	all := append([]string{"--target=" + strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", all...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="}
 	return cmd
