@@ -2,10 +2,14 @@ package units
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Fault is one mistake in a definition.
@@ -126,8 +130,11 @@ func (w *Worker) checkCommand(fs *Faults) {
 	bytes := 0
 	for i, a := range w.Command {
 		bytes += len(a) + 1
-		if strings.ContainsRune(a, 0) {
+		switch {
+		case strings.ContainsRune(a, 0):
 			fs.add("command", "leave it out", "argument %d has a NUL byte", i)
+		case !utf8.ValidString(a): // a definition is shown on the bus, which carries nothing else
+			fs.add("command", "write it in UTF-8", "argument %d, %q, is not UTF-8", i, a)
 		}
 	}
 	if len(w.Command) > MaxArgs || bytes > MaxArgBytes {
@@ -159,11 +166,14 @@ func (w *Worker) checkProcess(fs *Faults) {
 
 func (w *Worker) checkEnvironment(fs *Faults) {
 	bytes := 0
-	for k, v := range w.Environment {
+	for _, k := range slices.Sorted(maps.Keys(w.Environment)) {
+		v := w.Environment[k]
 		bytes += len(k) + len(v) + 2
 		switch {
 		case k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0):
 			fs.add("environment", "use names without '=' and no NUL bytes", "%q cannot be set", k)
+		case !utf8.ValidString(k) || !utf8.ValidString(v):
+			fs.add("environment", "write it in UTF-8", "%q is not UTF-8", k+"="+v)
 		case strings.HasPrefix(k, "PGBGW_"):
 			fs.add("environment", "leave it out", "%s is pg-bgw's own", k)
 		}
@@ -191,15 +201,17 @@ func (b *Backoff) check(fs *Faults, base RestartTime) {
 	}
 }
 
-// checkText refuses what cannot be shown on one line of a log or kept in a C
-// string; lengths are refused, never cut (deviation from BGW-017).
+// checkText refuses what cannot be shown on one line of a log, carried by the
+// bus or kept in a C string; lengths are refused, never cut (deviation from BGW-017).
 func checkText(fs *Faults, field, s string, limit int, required bool) {
 	switch {
 	case s == "" && required:
 		fs.add(field, "give one", "it is empty")
 	case len(s) > limit:
 		fs.add(field, fmt.Sprintf("use at most %d", limit), "%d bytes do not fit", len(s))
-	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+	case !utf8.ValidString(s):
+		fs.add(field, "write it in UTF-8", "%q is not UTF-8", s)
+	case strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }):
 		fs.add(field, "leave them out", "%q has control characters", s)
 	}
 }
