@@ -24,7 +24,7 @@ type family struct {
 	adopting bool              // orphans come to this process
 	wake     int               // eventfd, if adopting: there is something new to sweep
 	suspect  suspect
-	dying    []*Process // leaders that have exited and whose tree may be alive
+	dying    []*Process // leaders that have exited and that no sweep has taken on
 	sweeping bool       // a goroutine is at it
 }
 
@@ -170,73 +170,6 @@ func (f *family) reapBehind() {
 		if p.ppid == os.Getpid() && p.zombie && f.judge(p.pid) == orphan {
 			f.bury(p.pid)
 		}
-	}
-}
-
-// sweep has the tree of p, whose leader is dead and unreaped, killed; p.ended
-// is called when nothing of it is left.
-func (f *family) sweep(p *Process) {
-	f.mu.Lock()
-	f.dying = append(f.dying, p)
-	start := !f.sweeping
-	f.sweeping = true
-	f.mu.Unlock()
-	if start {
-		go f.sweepAll()
-		return
-	}
-	var one = [8]byte{0: 1}
-	_, _ = unix.Write(f.wake, one[:]) // fails only if it is awake already
-}
-
-// sweepAll runs until there is nothing to sweep. One look at /proc serves every
-// dying tree, so that a thousand that die at once cost no more than one.
-func (f *family) sweepAll() {
-	for {
-		f.mu.Lock()
-		dying := f.dying
-		f.dying = nil
-		if len(dying) == 0 {
-			f.sweeping = false
-			f.mu.Unlock()
-			return
-		}
-		f.mu.Unlock()
-		alive, watch := f.killTrees(dying)
-		for _, p := range dying {
-			if !alive[p] {
-				p.reap()
-				p.ended(false)
-			}
-		}
-		f.mu.Lock()
-		for p := range alive {
-			f.dying = append(f.dying, p)
-		}
-		f.mu.Unlock()
-		f.waitDead(watch)
-	}
-}
-
-// waitDead waits until one of the processes has died, or sweep was called, and
-// closes the pidfds.
-func (f *family) waitDead(pidfds []int) {
-	if len(pidfds) == 0 {
-		return
-	}
-	fds := []unix.PollFd{{Fd: int32(f.wake), Events: unix.POLLIN}}
-	for _, fd := range pidfds {
-		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-	}
-	for {
-		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
-			break
-		}
-	}
-	var b [8]byte
-	_, _ = unix.Read(f.wake, b[:])
-	for _, fd := range pidfds {
-		unix.Close(fd)
 	}
 }
 

@@ -26,6 +26,22 @@ func (r *rig) output(s Spec) (string, Exit) {
 	return string(b[:max(n, 0)]), e
 }
 
+// readNow reads without waiting: 0 and nil once nobody holds the other end.
+func readNow(t testing.TB, f *os.File) (n int, err error) {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Read(func(fd uintptr) bool {
+		n, err = unix.Read(int(fd), make([]byte, 64))
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n, err
+}
+
 func descriptors(t testing.TB) string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

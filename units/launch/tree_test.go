@@ -49,11 +49,7 @@ func TestTreeIsGone(t *testing.T) {
 				if e := <-exits; e.Status != 3<<8 {
 					t.Errorf("status %#x", e.Status)
 				}
-				// Nobody holds the pipe any more: end of file without waiting.
-				if err := unix.SetNonblock(int(read.Fd()), true); err != nil {
-					t.Fatal(err)
-				}
-				if n, err := unix.Read(int(read.Fd()), make([]byte, 1)); n != 0 || err != nil {
+				if n, err := readNow(t, read); n != 0 || err != nil {
 					t.Errorf("somebody still holds stdout: %d, %v", n, err)
 				}
 				r.noCgroups()
