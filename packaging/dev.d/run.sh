@@ -134,18 +134,17 @@ start_daemon() {
 bus() { "${AS[@]}" busctl --address="$BUS" "$@"; }
 
 write_definitions() {
-    {
-        echo 'max_worker_processes = 16'
-        [[ ! $PG_BIN ]] || printf 'server "demo" {\n  conninfo = "host=%s user=postgres dbname=postgres"\n}\n' "$SCRATCH/pg"
-    } >"$SCRATCH/pg-bgw.hcl"
+    echo 'max_worker_processes = 16' >"$SCRATCH/pg-bgw.hcl"
     define 10-hello postmaster_start '"shmem_access"' "while :; do echo hello from slot \$PGBGW_SLOT; sleep 5; done"
     define 20-flaky postmaster_start '"shmem_access"' "sleep 3; exit 1"
     [[ ! $PG_BIN ]] || define 30-tick recovery_finished '"shmem_access", "backend_database_connection"' \
         "while psql -qX -c \\\"insert into tick values (now(), \$PGBGW_SLOT)\\\"; do sleep 1; done; exit 1" \
-        '  connection {
-    database = "postgres"
-    role     = "postgres"
-  }'
+        "  environment  = { PGHOST = \"$SCRATCH/pg\" }
+
+  connection {
+    database = \"postgres\"
+    role     = \"postgres\"
+  }"
 }
 
 # define FILE START_TIME FLAGS SHELL [MORE]
