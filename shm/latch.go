@@ -140,8 +140,8 @@ func (l *Latch) Wait(ctx context.Context, timeout time.Duration) (Event, error) 
 // matters: who interrupts does so after the cause is there, so that either the
 // cause is seen here or the interrupt ends the read.
 func (l *Latch) waitOnce(ctx context.Context, deadline time.Time) (Event, error) {
-	if err := l.bell.file.SetReadDeadline(deadline); err != nil {
-		return 0, fmt.Errorf("cannot wait for latch: %w", err)
+	if l.bell.file.SetReadDeadline(deadline) != nil {
+		return 0, ErrClosed // what is in the poller has deadlines until then
 	}
 	w := l.word.Load()
 	defer w.And(^uint32(latchWaiting))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"time"
 )
 
 // Slots is a worker's view of the slot table. Its methods may be called
@@ -75,26 +76,39 @@ func (s *Slots) All() iter.Seq2[uint32, Entry] {
 	}
 }
 
-// maxTries bounds the reading of one entry: writing takes less than a
-// microsecond, so that only a dead or stopped writer comes near it.
-const maxTries = 10000
+// Writing takes less than a microsecond, but the writer may lose its CPU in the
+// middle. A reader yields so many times, then sleeps so many times, which is half a
+// second at least, until it takes the writer for dead.
+const (
+	yields = 1000
+	naps   = 500
+	nap    = time.Millisecond
+)
 
 func (s *Slots) copyEntry(slot uint32, w *slotEntry) bool {
 	at := uint64(headerRoom) + uint64(slot)*slotEntrySize
-	version := s.mem.word64(at)
-	words := w.words()
-	for range maxTries {
-		before := version.Load()
-		if before&1 == 0 {
-			for i := 1; i < entryWords; i++ {
-				words[i] = s.mem.word64(at + uint64(i)*8).Load()
-			}
-			if version.Load() == before {
-				words[0] = before
-				return true
-			}
+	for try := range yields + naps {
+		if s.tryCopy(at, w.words()) {
+			return true
 		}
-		runtime.Gosched()
+		if try < yields {
+			runtime.Gosched()
+			continue
+		}
+		time.Sleep(nap)
 	}
 	return false
+}
+
+// tryCopy copies the entry at offset at; false if it was being written.
+func (s *Slots) tryCopy(at uint64, words *[slotEntrySize / 8]uint64) bool {
+	version := s.mem.word64(at)
+	words[0] = version.Load()
+	if words[0]&1 != 0 {
+		return false
+	}
+	for i := 1; i < entryWords; i++ {
+		words[i] = s.mem.word64(at + uint64(i)*8).Load()
+	}
+	return version.Load() == words[0]
 }
