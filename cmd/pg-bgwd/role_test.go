@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/pg-bgw/pg-bgw/shm"
+)
+
+// role is what this test program does as a worker of a test.
+func role(r string) int {
+	ctx := context.Background()
+	w, err := shm.Open()
+	if err != nil {
+		fmt.Println("open:", err)
+		return 3
+	}
+	switch r {
+	case "attach": // attaches and waits for the end of the supervisor
+		return attached(ctx, w)
+	case "parent": // registers a child and reports what it hears of it
+		return parent(ctx, w)
+	case "garbage": // speaks another language
+		_, _ = syscall.Write(5, []byte("this is no record"))
+		<-w.Done()
+		return 0
+	}
+	fmt.Println("unknown role", r)
+	return 3
+}
+
+func attached(ctx context.Context, w *shm.Worker) int {
+	if err := w.Attach(ctx); err != nil {
+		fmt.Println("attach:", err)
+		return 1
+	}
+	area, found, err := w.Area("counter", 8)
+	if err != nil {
+		fmt.Println("area:", err)
+		return 1
+	}
+	area[0]++
+	if err := w.Ready(ctx, fmt.Sprintf("found %v count %d", found, area[0])); err != nil {
+		fmt.Println("ready:", err)
+		return 1
+	}
+	<-w.Done()
+	return 1
+}
+
+func parent(ctx context.Context, w *shm.Worker) int {
+	h, err := w.Register(ctx, shm.Definition{
+		Name: "child", Flags: []string{"shmem_access"}, RestartTime: shm.NeverRestart,
+		Command: []string{"/bin/sleep", "1000"},
+	})
+	if err != nil {
+		fmt.Println("register:", err)
+		return 1
+	}
+	status, pid, err := w.WaitStartup(ctx, h)
+	fmt.Println("child", status, pid > 0, err)
+	for c := range w.Changes() {
+		fmt.Println("change", c.State, c.Status)
+		if c.Status == shm.StatusStopped {
+			fmt.Println("latch", w.Latch().IsSet())
+			_ = w.Ready(ctx, "child is gone")
+			<-w.Done()
+			return 0
+		}
+	}
+	return 1
+}
+
+// testProgram is the command of a worker with a role.
+func testProgram() string {
+	p, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
