@@ -13,6 +13,7 @@ import (
 // Bounds of what is read.
 const (
 	maxFileSize = 256 << 10 // bytes of one file
+	maxTotal    = 16 << 20  // bytes of one directory's files
 	maxEntries  = 64 << 10  // names in one directory, of any kind
 	maxFiles    = 1024      // files of the directories
 )

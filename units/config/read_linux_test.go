@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -263,5 +264,53 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	}
 	if after := count(); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func TestTooMany(t *testing.T) {
+	dir := dirs(t, 1)[0]
+	for i := range maxFiles + 1 {
+		write(t, dir, fmt.Sprintf("%04d.hcl", i), "")
+	}
+	if c, diags := Load(Paths{Workers: []string{dir}}, Options{}); c != nil || !strings.Contains(diags.Err().Error(), "more than 1024 files") {
+		t.Errorf("%v", diags.Err())
+	}
+	large := dirs(t, 1)[0]
+	for i := range maxTotal/maxFileSize + 1 {
+		write(t, large, fmt.Sprintf("%04d.hcl", i), strings.Repeat("#\n", maxFileSize/2))
+	}
+	if c, diags := Load(Paths{Workers: []string{large}}, Options{}); c != nil || !strings.Contains(diags.Err().Error(), "more than 16 MiB") {
+		t.Errorf("%v", diags.Err())
+	}
+}
+
+// TestReplacedWhileRead: a file that changes into a FIFO and back blocks
+// nobody, whichever of the two is met.
+func TestReplacedWhileRead(t *testing.T) {
+	dir := dirs(t, 1)[0]
+	good := write(t, dir, "good", workerText("a"))
+	fifo := filepath.Join(dir, "fifo")
+	check(t, unix.Mkfifo(fifo, 0o644))
+	path := filepath.Join(dir, "a.hcl")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 2000 {
+			target := []string{good, fifo}[i%2]
+			_ = os.Remove(filepath.Join(dir, "next"))
+			_ = os.Symlink(target, filepath.Join(dir, "next"))
+			_ = os.Rename(filepath.Join(dir, "next"), path)
+		}
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		c, diags := Load(Paths{Files: []string{path}}, Options{})
+		if c != nil && len(c.Workers) != 1 || c == nil && diags.Err() == nil {
+			t.Fatalf("%v", diags.Err())
+		}
 	}
 }

@@ -76,6 +76,7 @@ func (p Paths) readDir(path string, chosen map[string]File) (diags hcl.Diagnosti
 		return hcl.Diagnostics{unreadable(path, err)}
 	}
 	slices.Sort(names)
+	total := 0
 	for _, name := range names {
 		if _, taken := chosen[name]; taken || !definitionName(name) {
 			continue
@@ -93,6 +94,9 @@ func (p Paths) readDir(path string, chosen map[string]File) (diags hcl.Diagnosti
 			diags = append(diags, unreadable(f.Path, err))
 		}
 		chosen[name] = f
+		if total += len(f.Source); total > maxTotal {
+			return append(diags, unreadable(path, fmt.Errorf("its files hold more than %d MiB", maxTotal>>20)))
+		}
 	}
 	return diags
 }

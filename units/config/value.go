@@ -5,15 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -208,96 +204,6 @@ func (v *value) float(dst *float64) {
 	*dst = f
 }
 
-// written is v as a time or a size is written: a string as it is, a number as
-// its decimal digits.
-func (v *value) written() (string, bool) {
-	val, ok := v.literal()
-	if !ok {
-		return "", false
-	}
-	switch val.Type() {
-	case cty.String:
-		return val.AsString(), true
-	case cty.Number:
-		f, _ := val.AsBigFloat().Float64()
-		return strconv.FormatFloat(f, 'f', -1, 64), true
-	}
-	v.wrong("neither a number nor a text", "Write it as in 10 or \"10s\".")
-	return "", false
-}
-
-// duration reads a time of at least lo; at most hi, or "infinity" if hi is
-// units.Infinity.
-func (v *value) duration(dst *time.Duration, lo, hi time.Duration) {
-	s, ok := v.written()
-	if !ok {
-		return
-	}
-	t, err := units.ParseDuration(s)
-	if err != nil {
-		v.wrong("not a time", sentence(err.Error()))
-		return
-	}
-	if t < lo || t > hi {
-		v.wrong(fmt.Sprintf("%q is out of range", s), fmt.Sprintf("Use %s to %s.", timeText(lo), timeText(hi)))
-		return
-	}
-	*dst = t
-}
-
-// timeText writes a time in the largest unit that divides it.
-func timeText(t time.Duration) string {
-	if t == units.Infinity {
-		return `"infinity"`
-	}
-	for _, u := range []struct {
-		unit time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}, {time.Millisecond, "ms"}} {
-		if t >= u.unit && t%u.unit == 0 {
-			return fmt.Sprintf(`"%d%s"`, t/u.unit, u.name)
-		}
-	}
-	return strconv.Quote(t.String())
-}
-
-// size reads a number of bytes from lo to hi.
-func (v *value) size(dst *uint64, lo, hi uint64) {
-	s, ok := v.written()
-	if !ok {
-		return
-	}
-	n, err := units.ParseSize(s)
-	if err != nil {
-		v.wrong("not a size", sentence(err.Error()))
-		return
-	}
-	if n < lo || n > hi {
-		v.wrong(fmt.Sprintf("%q is out of range", s), fmt.Sprintf("Use %s to %s.", sizeText(lo), sizeText(hi)))
-		return
-	}
-	*dst = n
-}
-
-// sizeText writes a size in the largest unit that divides it.
-func sizeText(n uint64) string {
-	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
-		if shift := 40 - 10*i; n >= 1<<shift && n%(1<<shift) == 0 {
-			return fmt.Sprintf(`"%d%s"`, n>>shift, unit)
-		}
-	}
-	return strconv.FormatUint(n, 10)
-}
-
-// unlimited reports whether v is a word for "no limit".
-func (v *value) unlimited() bool {
-	if !isLiteral(v.expr) {
-		return false
-	}
-	val, _ := v.expr.Value(nil)
-	return val.IsKnown() && !val.IsNull() && val.Type() == cty.String && (val.AsString() == "max" || val.AsString() == "infinity")
-}
-
 // word reads one of a set of words by its parser.
 func word[E any](v *value, dst *E, parse func(string) (E, bool), options []string) {
 	s, ok := v.text()
@@ -319,105 +225,6 @@ func parser[E ~uint8](options []string) func(string) (E, bool) {
 		i := slices.Index(options, s)
 		return E(max(i, 0)), i >= 0
 	}
-}
-
-// list returns the elements of v.
-func (v *value) list() ([]*value, bool) {
-	exprs, diags := hcl.ExprList(v.expr)
-	if diags.HasErrors() {
-		v.wrong("not a list", `Write it as in ["first", "second"].`)
-		return nil, false
-	}
-	vs := make([]*value, len(exprs))
-	for i, e := range exprs {
-		vs[i] = v.at(e)
-	}
-	return vs, true
-}
-
-func (v *value) strs(dst *[]string) {
-	elements, ok := v.list()
-	if !ok {
-		return
-	}
-	ss := make([]string, len(elements))
-	for i, e := range elements {
-		e.str(&ss[i])
-	}
-	*dst = ss
-}
-
-// paths reads absolute paths in their shortest form.
-func (v *value) paths(dst *[]string) {
-	elements, ok := v.list()
-	if !ok {
-		return
-	}
-	var ps []string
-	for _, e := range elements {
-		s, ok := e.text()
-		switch {
-		case !ok:
-		case !filepath.IsAbs(s) || strings.ContainsRune(s, 0):
-			e.wrong(fmt.Sprintf("%q is not an absolute path", s), `Write it as in "/usr/share".`)
-		default:
-			ps = append(ps, filepath.Clean(s))
-		}
-	}
-	*dst = ps
-}
-
-func (v *value) flags(dst *units.Flags) {
-	elements, ok := v.list()
-	if !ok {
-		return
-	}
-	var all units.Flags
-	for _, e := range elements {
-		var f units.Flags
-		word(e, &f, units.ParseFlag, units.FlagNames())
-		all |= f
-	}
-	*dst = all
-}
-
-// strMap reads names and texts. HCL itself would let the last of two equal
-// names win.
-func (v *value) strMap(dst *map[string]string) {
-	pairs, diags := hcl.ExprMap(v.expr)
-	if diags.HasErrors() {
-		v.wrong("not a map", `Write it as in { NAME = "text" }.`)
-		return
-	}
-	m := make(map[string]string, len(pairs))
-	for _, p := range pairs {
-		key, ok := v.key(p.Key)
-		if !ok {
-			continue
-		}
-		if _, again := m[key]; again {
-			v.fail(p.Key.Range(), fmt.Sprintf("%q is given twice", key), "Leave one of them out.")
-			continue
-		}
-		m[key] = ""
-		if s, ok := v.at(p.Value).text(); ok {
-			m[key] = s
-		}
-	}
-	*dst = m
-}
-
-func (v *value) key(e hcl.Expression) (string, bool) {
-	if !isLiteral(e) {
-		v.fail(e.Range(), "not a name", "Write a name, in quotes if it is more than letters and digits.")
-		return "", false
-	}
-	val, diags := e.Value(nil)
-	if diags.HasErrors() || !val.IsKnown() || val.IsNull() || val.Type() != cty.String {
-		v.fail(e.Range(), "not a name", "Write a name, in quotes if it is more than letters and digits.")
-		return "", false
-	}
-	return val.AsString(), true
 }
 
 func (v *value) base64(dst *[]byte) {

@@ -189,6 +189,20 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestLineEnds: what editors of other systems write is read the same.
+func TestLineEnds(t *testing.T) {
+	want, err := one(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "worker \"a\" {\n command = [\"/bin/sleep\"]\n flags = [\"shmem_access\"]\n restart_time = \"10s\"\n}\n"
+	for _, variant := range []string{strings.ReplaceAll(text, "\n", "\r\n"), "\ufeff" + text, strings.TrimSuffix(text, "\n")} {
+		if got, err := loadOne(variant); err != nil || !got.Equal(&want) {
+			t.Errorf("%q: %+v, %v", variant, got, err)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	for _, text := range []string{`[]`, `[null]`, `null`, `{}`, `["sleep"]`, `[""]`, `["/bin/\u0000"]`, `[["/bin/sleep"]]`, `"/bin/sleep"`} {
 		w, err := loadOne("worker \"a\" {\n flags = [\"shmem_access\"]\n restart_time = 1\n command = " + text + "\n}\n")
