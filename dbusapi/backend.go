@@ -5,7 +5,8 @@ import "context"
 // Backend is what a [Server] serves. The daemon implements it.
 //
 // Methods are called from many goroutines at once and may block: only the call that waits is delayed. A context ends
-// when the caller has left the bus, when the bus is lost and when the Server closes. Policy is the Backend's: who may do
+// when the caller has left the bus, when the bus is lost and when the Server closes; Register, Instantiate and Start must
+// return soon after, because BusLost comes when they have. Policy is the Backend's: who may do
 // what is decided from the Caller and refused with an [*Error] (ErrorAccessDenied, ErrorNotAllowed, ...). An error of
 // another type reaches the caller as ErrorFailed. A panic fails that call alone.
 //

@@ -50,7 +50,7 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Con
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
  <type>system</type>
- <listen>unix:path=%s</listen>
+ <listen>%s</listen>
  <auth>EXTERNAL</auth>
  <policy context="default">
   <allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow receive_sender="*"/>
@@ -71,8 +71,8 @@ func newBus(t testing.TB, pending int) *bus {
 	}
 	b := &bus{t: t, dir: t.TempDir()}
 	socket := filepath.Join(b.dir, "bus")
-	b.address = "unix:path=" + socket
-	config := fmt.Sprintf(busConfig, socket, pending)
+	b.address = "unix:path=" + dbus.EscapeBusAddressValue(socket)
+	config := fmt.Sprintf(busConfig, b.address, pending)
 	if err := os.WriteFile(filepath.Join(b.dir, "bus.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (b *bus) start() {
 	b.t.Helper()
 	b.daemon = exec.Command("dbus-daemon", "--config-file="+filepath.Join(b.dir, "bus.conf"), "--nofork", "--nopidfile", "--print-address=1")
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	b.daemon.Stderr = os.Stderr
+	b.daemon.Stderr = b.t.Output()
 	out, err := b.daemon.StdoutPipe()
 	if err != nil {
 		b.t.Fatal(err)

@@ -19,8 +19,8 @@ const defaultSystemBus = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/r
 
 // dialBus connects to a bus and says hello. The connection is made here and not by the bus library, so that descriptor
 // passing is never negotiated (the library does not close descriptors it has no use for, and any peer could fill our
-// table), reads are buffered, and a broker that does not answer cannot hold us beyond ctx.
-func dialBus(ctx context.Context, address string, options ...dbus.ConnOption) (*busConn, error) {
+// table), messages are screened for a Server, and a broker that does not answer cannot hold us beyond ctx.
+func dialBus(ctx context.Context, address string, screen bool, options ...dbus.ConnOption) (*busConn, error) {
 	address, err := busAddress(address)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func dialBus(ctx context.Context, address string, options ...dbus.ConnOption) (*
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = socket.SetDeadline(time.Unix(1, 0)) })
-	conn, err := handshake(socket, options)
+	conn, err := handshake(socket, screen, options)
 	if !stop() && err == nil {
 		_ = conn.Close()
 		err = context.Cause(ctx)
@@ -58,9 +58,11 @@ func (c *busConn) Close() error {
 	return err
 }
 
-func handshake(socket net.Conn, options []dbus.ConnOption) (*dbus.Conn, error) {
-	options = append(options, dbus.WithSerialGenerator(&serials{}))
-	conn, err := dbus.NewConn(&bufferedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10)}, options...)
+func handshake(socket net.Conn, screen bool, options []dbus.ConnOption) (*dbus.Conn, error) {
+	numbers := &serials{}
+	options = append(options, dbus.WithSerialGenerator(numbers))
+	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), screen: screen, serials: numbers}
+	conn, err := dbus.NewConn(framed, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +75,6 @@ func handshake(socket net.Conn, options []dbus.ConnOption) (*dbus.Conn, error) {
 	}
 	return conn, nil
 }
-
-// bufferedConn reads through a buffer: the library reads a message in many small pieces.
-type bufferedConn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (c *bufferedConn) Read(b []byte) (int, error) { return c.r.Read(b) }
 
 // serials numbers messages. The library's own generator keeps a map of all numbers in use.
 type serials struct{ last atomic.Uint32 }

@@ -20,6 +20,7 @@ type fake struct {
 	next     uint32
 	onCall   func(ctx context.Context, method string) error // runs without mu
 	lastText string
+	read     chan Handle // if not nil, gets the handle of each worker read; under mu, so that no change comes between
 }
 
 func newFake() *fake {
@@ -52,6 +53,13 @@ func (f *fake) last() (string, Caller) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls[len(f.calls)-1], f.callers[len(f.callers)-1]
+}
+
+// registered returns the definition of the nth registration.
+func (f *fake) registered(n int) Definition {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.defs[n]
 }
 
 // put sets a worker.
@@ -108,6 +116,9 @@ func (f *fake) Worker(ctx context.Context, c Caller, h Handle) (WorkerInfo, erro
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.read != nil {
+		f.read <- h
+	}
 	w, ok := f.workers[h]
 	if !ok {
 		return WorkerInfo{}, Errorf(ErrorStaleHandle, "%s is stale", h)

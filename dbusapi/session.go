@@ -40,7 +40,7 @@ func (s *Server) newSession(ctx context.Context) (*session, error) {
 		server: s, ready: make(chan struct{}), out: newQueue(maxOutbox), gone: newQueue(math.MaxInt),
 		peers: map[string]*peer{}, callsPerUID: map[uint32]int{},
 	}
-	conn, err := dialBus(ctx, s.address, dbus.WithHandler(sess), dbus.WithSignalHandler(sess))
+	conn, err := dialBus(ctx, s.address, true, dbus.WithHandler(sess), dbus.WithSignalHandler(sess))
 	if err != nil {
 		sess.ctx = context.Background()
 		close(sess.ready)

@@ -79,7 +79,7 @@ func TestXMLOverTheBus(t *testing.T) {
 	nodes := map[dbus.ObjectPath]string{ManagerPath: managerXML, h.Path(): workerXML}
 	for path, file := range nodes {
 		text := invoke(t, conn, path, introspectInterface+".Introspect", "")[0].(string)
-		body := file[strings.Index(file, " <interface") : strings.Index(file, "</node>")]
+		body := file[strings.Index(file, " <interface"):strings.Index(file, "</node>")]
 		if !strings.Contains(text, body) {
 			t.Errorf("Introspect of %s does not have the file's text:\n%s", path, text)
 		}

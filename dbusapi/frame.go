@@ -1,0 +1,190 @@
+package dbusapi
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// maxMessage bounds a message to a Server, in bytes; a definition needs less than half. A broker passes 32 MiB, and
+// decoded that is ten times as much.
+const maxMessage = 1 << 20
+
+// framedConn stands between a broker and the library and hands over whole messages only. With screen set it keeps back
+// what the library cannot bear: a message that the broker passes and the library cannot decode (a dictionary with
+// signatures as keys, say) makes the library give up the connection, and any peer could send one. The sender of a call
+// gets an error instead. It also saves system calls: the library reads in many small pieces.
+type framedConn struct {
+	net.Conn
+	r       *bufio.Reader
+	screen  bool
+	serials *serials
+
+	framed  bool   // authentication is over: messages follow
+	buffer  []byte // reused for each message
+	pending []byte // what Read has not handed over yet
+}
+
+// endOfAuth is the last line of the authentication protocol, after which messages begin (D-Bus specification).
+const endOfAuth = "BEGIN\r\n"
+
+func (c *framedConn) Write(b []byte) (int, error) {
+	if !c.framed && bytes.HasSuffix(b, []byte(endOfAuth)) {
+		c.framed = true // the goroutine that reads messages starts after this write
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *framedConn) Read(b []byte) (int, error) {
+	if !c.framed {
+		return c.r.Read(b)
+	}
+	for len(c.pending) == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, c.pending)
+	c.pending = c.pending[n:]
+	return n, nil
+}
+
+// Layout of a message's fixed part (D-Bus specification, "Message Format").
+const (
+	fixedLen   = 16
+	offType    = 1
+	offFlags   = 2
+	offBodyLen = 4
+	offSerial  = 8
+	offFields  = 12
+)
+
+// next reads a message into pending, or leaves pending empty when it is not for the library.
+func (c *framedConn) next() error {
+	var fixed [fixedLen]byte
+	if _, err := io.ReadFull(c.r, fixed[:]); err != nil {
+		return err
+	}
+	order := orderOf(fixed[0])
+	if order == nil {
+		return errors.New("the bus sent something that is no message")
+	}
+	fields, body := uint64(order.Uint32(fixed[offFields:])), uint64(order.Uint32(fixed[offBodyLen:]))
+	head := fixedLen + (fields+7)/8*8
+	if c.screen && head+body > maxMessage {
+		return c.skip(fixed[:], head-fixedLen, body)
+	}
+	if head+body > 1<<27 {
+		return errors.New("the bus sent a message longer than a message can be")
+	}
+	c.buffer = slices.Grow(c.buffer[:0], int(head+body))[:head+body]
+	copy(c.buffer, fixed[:])
+	if _, err := io.ReadFull(c.r, c.buffer[fixedLen:]); err != nil {
+		return err
+	}
+	if c.screen && !decodable(c.buffer) {
+		return c.refuse(c.buffer[:head], Errorf(ErrorInvalidArgs, "the message cannot be decoded"))
+	}
+	c.pending = c.buffer
+	if cap(c.buffer) > maxMessage {
+		c.buffer = nil // do not keep a big one
+	}
+	return nil
+}
+
+// skip passes over a message that is too long. fields and body are the lengths of what follows its fixed part.
+func (c *framedConn) skip(fixed []byte, fields, body uint64) error {
+	kept := min(fields, maxMessage)
+	head := append(fixed, make([]byte, kept)...)
+	if _, err := io.ReadFull(c.r, head[fixedLen:]); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(io.Discard, c.r, int64(fields-kept+body)); err != nil {
+		return err
+	}
+	return c.refuse(head, Errorf(ErrorLimitsExceeded, "a message of %d bytes is too long, at most %d", fixedLen+fields+body, maxMessage))
+}
+
+// refuse answers the message that begins with head, if it is a call that wants an answer.
+func (c *framedConn) refuse(head []byte, e *Error) error {
+	sender := senderOf(head)
+	if dbus.Type(head[offType]) != dbus.TypeMethodCall || dbus.Flags(head[offFlags])&dbus.FlagNoReplyExpected != 0 || sender == "" {
+		return nil
+	}
+	name, body := e.DBusError()
+	answer := &dbus.Message{Type: dbus.TypeError, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldDestination: dbus.MakeVariant(sender),
+		dbus.FieldErrorName:   dbus.MakeVariant(name),
+		dbus.FieldReplySerial: dbus.MakeVariant(orderOf(head[0]).Uint32(head[offSerial:])),
+		dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body...)),
+	}}
+	var b bytes.Buffer
+	if err := answer.EncodeTo(&b, binary.LittleEndian); err != nil {
+		return err
+	}
+	binary.LittleEndian.PutUint32(b.Bytes()[offSerial:], c.serials.GetSerial()) // the library sets it only when it sends
+	_, err := c.Conn.Write(b.Bytes())                                           // one Write is never mixed with another
+	return err
+}
+
+func orderOf(mark byte) binary.ByteOrder {
+	switch mark {
+	case 'l':
+		return binary.LittleEndian
+	case 'B':
+		return binary.BigEndian
+	}
+	return nil
+}
+
+// decodable reports whether the library can read the message. The library panics on some of those that it cannot.
+func decodable(raw []byte) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	_, err := dbus.DecodeMessage(bytes.NewReader(raw))
+	_, harmless := errors.AsType[dbus.InvalidMessageError](err) // the library passes over these
+	return err == nil || harmless
+}
+
+// senderOf finds the sender among the header fields, a(yv), without the library; "" when it does not come before a field
+// of a type that no standard field has.
+func senderOf(head []byte) string {
+	order := orderOf(head[0])
+	rest := head[fixedLen:]
+	for len(rest) >= 4 {
+		code, sig := dbus.HeaderField(rest[0]), string(rest[1:4])
+		var size int
+		switch {
+		case (sig == "\x01s\x00" || sig == "\x01o\x00") && len(rest) >= 8:
+			n := uint64(order.Uint32(rest[4:]))
+			if n+9 > uint64(len(rest)) {
+				return ""
+			}
+			if code == dbus.FieldSender {
+				return string(rest[8 : 8+n])
+			}
+			size = 8 + int(n) + 1
+		case sig == "\x01u\x00":
+			size = 8
+		case sig == "\x01g\x00" && len(rest) >= 5:
+			size = 5 + int(rest[4]) + 1
+		default:
+			return ""
+		}
+		size = (size + 7) / 8 * 8
+		if size >= len(rest) {
+			return ""
+		}
+		rest = rest[size:]
+	}
+	return ""
+}
