@@ -49,7 +49,7 @@ func (t *table) setAttached(e *entry, on bool) {
 
 func (t *table) onAttach(r units.Run) error {
 	e := t.findRun(r)
-	if e == nil {
+	if e == nil || e.early != nil {
 		return ErrNoSuchWorker
 	}
 	if e.worker.Attach == units.AttachNever {

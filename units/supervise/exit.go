@@ -72,14 +72,23 @@ func (t *table) startAgain(k Kind, e *entry, before Info, reason string) {
 // restartLater lets e start when its interval since from has passed
 // (BGW-053), computed without PostgreSQL's overflow (BGW-057).
 func (t *table) restartLater(e *entry, from time.Time, reason string) {
-	at := from.Add(t.interval(e))
-	t.set(e, units.Restarting, reason)
-	if at.After(t.now) {
-		t.setDeadline(e, at)
-	} else {
-		t.consider(e) // BGW-055
-	}
+	t.restartAt(e, from.Add(t.interval(e)), reason)
 }
+
+func (t *table) restartAt(e *entry, at time.Time, reason string) {
+	if !at.After(t.now) { // BGW-055
+		t.set(e, units.Waiting, reason)
+		t.consider(e)
+		return
+	}
+	t.set(e, units.Restarting, reason)
+	e.due = at
+	t.setDeadline(e, at)
+}
+
+// failedFloor is the least time between a failed start and the next try:
+// unlike PostgreSQL we do not spin when RestartTime is 0.
+const failedFloor = 100 * time.Millisecond
 
 // backoffFloor is the interval that a Backoff grows from when RestartTime is
 // 0: the first restart is at once all the same.

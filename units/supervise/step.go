@@ -72,7 +72,10 @@ func (t *table) expire() {
 		t.setDeadline(e, time.Time{})
 		switch e.state {
 		case units.Restarting:
-			t.consider(e)
+			if t.consider(e); e.ri < 0 { // its server does not permit it
+				t.set(e, units.Waiting, e.reason)
+				t.publish(Updated, e, before, false)
+			}
 		case units.Stopping: // once (BGW-066); deviation from BGW-039, BGW-091
 			e.asked = killed
 			e.reason += ", killed for not ending in time"
@@ -232,7 +235,7 @@ func (t *table) startFailed(e *entry, err error) {
 		t.unregister(StartFailed, e, before, reason)
 	default:
 		t.countFailure(e, 0)
-		t.restartLater(e, t.now, reason)
+		t.restartAt(e, t.now.Add(max(t.interval(e), failedFloor)), reason)
 		t.publish(StartFailed, e, before, true)
 	}
 	t.crashProgress(segment)

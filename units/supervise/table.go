@@ -69,6 +69,7 @@ type entry struct {
 	spoke       bool   // it attached by message: only a detach makes its end clean
 	incarnation uint64 // of the segment that the newest process was given
 
+	due      time.Time // of a Restarting one's next start; stays when that has come
 	deadline time.Time // Restarting: of the start; Stopping: of the kill; zero: none
 	di       int       // index in table.deadlines, -1: not there
 	ri       int       // index in table.ready, -1: not there
@@ -120,7 +121,7 @@ func (t *table) info(e *entry) Info {
 		Ready: e.ready, ReadyText: e.said, Reason: e.reason, Since: e.since, Attached: e.attached, Incarnation: e.incarnation,
 	}
 	if e.state == units.Restarting {
-		i.NextStart = e.deadline
+		i.NextStart = e.due
 	}
 	if e.starts > 0 {
 		i.Restarts = e.starts - 1

@@ -1,0 +1,183 @@
+package supervise
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// tape hands out a fuzzer's bytes; past its end it is all zeros.
+type tape []byte
+
+func (t *tape) n(limit int) int {
+	if len(*t) == 0 {
+		return 0
+	}
+	b := (*t)[0]
+	*t = (*t)[1:]
+	return int(b) % limit
+}
+
+// kinds are definitions that differ in what step looks at.
+var kinds = func() []units.Worker {
+	ws := []units.Worker{
+		{RestartTime: 0},
+		{RestartTime: 2, Attach: units.AttachAlways, StartTime: units.RecoveryFinished},
+		{RestartTime: units.NeverRestart, Attach: units.AttachAlways},
+		{RestartTime: 1, Attach: units.AttachNever, KillTimeout: units.Infinity},
+		{RestartTime: units.NeverRestart, Flags: units.ClassParallel, StopWithOwner: true},
+		{RestartTime: 3, Attach: units.AttachAlways, Segment: "other", KillSignal: units.SIGQUIT},
+		{RestartTime: 0, Attach: units.AttachAlways, Server: "b", StartTime: units.ConsistentState},
+		{RestartTime: 5, StopWithOwner: true, KillSignal: units.SIGINT, Backoff: &units.Backoff{Factor: 2, Max: time.Minute, Jitter: 0.5, Healthy: time.Second}},
+	}
+	for i := range ws {
+		ws[i].Flags |= units.ShmemAccess
+		ws[i].Command = []string{"/bin/w"}
+	}
+	return ws
+}()
+
+func kind(n int, label string) *units.Worker {
+	w := kinds[n]
+	w.Label, w.Name = label, "w"
+	w = w.WithDefaults()
+	return &w
+}
+
+// pick returns one of the processes that want says yes to, nil: none.
+func (s *sim) pick(tp *tape, want func(*simProc) bool) *simProc {
+	var ps []*simProc
+	for _, p := range s.procs {
+		if want(p) {
+			ps = append(ps, p)
+		}
+	}
+	if len(ps) == 0 {
+		return nil
+	}
+	slices.SortFunc(ps, func(a, b *simProc) int { return int(a.run.Slot) - int(b.run.Slot) })
+	return ps[tp.n(len(ps))]
+}
+
+func anyProc(*simProc) bool { return true }
+
+// handle returns that of a slot, mostly the newest.
+func (s *sim) handle(tp *tape) units.Handle {
+	n := tp.n(64)
+	h := units.Handle{Slot: uint32(n % 8), Generation: 7<<32 + 1}
+	if int(h.Slot) < len(s.table.generations) {
+		h.Generation = s.table.generations[h.Slot]
+	}
+	if n >= 56 {
+		h.Generation--
+	}
+	return h
+}
+
+func (s *sim) owner(tp *tape) Owner {
+	switch tp.n(4) {
+	case 1:
+		return Owner{Kind: BusOwner, Bus: ":1.1", UID: 5}
+	case 2:
+		return Owner{Kind: BusOwner, Bus: ":1.2"}
+	case 3:
+		if p := s.pick(tp, anyProc); p != nil {
+			return Owner{Kind: WorkerOwner, Run: p.run}
+		}
+		return Owner{Kind: WorkerOwner, Run: units.Run{Handle: s.handle(tp), Start: 1}}
+	}
+	return Owner{}
+}
+
+func (s *sim) definitions(tp *tape) (ws []*units.Worker) {
+	for _, label := range []string{"a", "b", "c", "d", "e"} {
+		if n := tp.n(len(kinds) + 2); n < len(kinds) {
+			ws = append(ws, kind(n, label))
+		}
+	}
+	return ws
+}
+
+// play takes one event off the tape.
+func (s *sim) play(tp *tape) error {
+	s.now = s.now.Add([]time.Duration{0, time.Millisecond, time.Second, 3 * time.Second, 40 * time.Second}[tp.n(5)])
+	switch op := tp.n(20); op {
+	case 0, 1:
+		return s.step(register{kind(tp.n(len(kinds)), ""), s.owner(tp), make(chan registered, 1)})
+	case 2, 3, 4:
+		if p := s.pick(tp, func(p *simProc) bool { return !p.answered }); p != nil {
+			var err error
+			if tp.n(4) == 3 && !p.exitEarly {
+				err = errors.New("no memory")
+			}
+			return s.started(p, err)
+		}
+	case 5, 6, 7:
+		if p := s.pick(tp, func(p *simProc) bool { return !p.exitEarly }); p != nil {
+			x := []units.Exit{{Code: 1}, {Code: 0}, {Code: 2}, {Signal: 9}}[tp.n(4)]
+			return s.exited(p, x)
+		}
+	case 8:
+		var r units.Run
+		if p := s.pick(tp, anyProc); p != nil {
+			r = p.run
+		}
+		return s.step([]event{attach{r, make(chan error, 1)}, detach{r, make(chan error, 1)}, ready{r, "x", make(chan error, 1)}}[tp.n(3)])
+	case 9, 10, 11:
+		return s.step(request{verb: verb(tp.n(5)), handle: s.handle(tp), signal: units.SIGUSR1, reply: make(chan error, 1)})
+	case 12:
+		return s.step(phase{[]string{"", "b"}[tp.n(2)], units.Phase(tp.n(4))})
+	case 13:
+		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(8) != 7}
+		return s.step(reload{s.definitions(tp), st, make(chan reloaded, 1)})
+	case 14:
+		return s.step(ownerGone{Owner{Kind: BusOwner, Bus: ":1.1"}, tp.n(2) == 1})
+	case 15:
+		return s.step(wait{s.handle(tp), waitFor(tp.n(2)), make(chan Info, 1)})
+	case 16:
+		if len(s.waits) > 0 {
+			w := s.waits[tp.n(len(s.waits))]
+			return s.step(forget{w.handle, w.reply})
+		}
+	case 17:
+		if len(s.past) > 0 { // late, or said twice
+			ev := s.past[tp.n(len(s.past))]
+			x, _ := ev.(exited)
+			a, _ := ev.(started)
+			if s.procs[x.run] == nil && s.procs[a.run] == nil { // no launcher does it while the process goes on
+				return s.step(ev)
+			}
+		}
+	case 18:
+		if m := tp.n(16); m >= 12 {
+			return s.step(shutdown{Mode(m - 12)})
+		}
+	}
+	return s.step(tick{})
+}
+
+// FuzzStep plays any sequence of events. The promises are in sim and check.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("0\x0c0\x03register two, start them, end one\x05\x06\x02\x03\x04"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 400 {
+			return
+		}
+		s := newSim(Settings{MaxWorkerProcesses: 5, MaxParallelWorkers: 1, RestartAfterCrash: true})
+		for tp := tape(data); len(tp) > 0; {
+			if err := s.play(&tp); err != nil {
+				t.Fatalf("%v\n%s", err, s.table.dump(s.now))
+			}
+			if s.table.stopped() {
+				break
+			}
+		}
+		if err := s.finish(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
