@@ -168,6 +168,13 @@ func (s *supervisor) types() string {
 	return strings.Join(names, " ")
 }
 
+// last is the last request that came.
+func (s *supervisor) last() control.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[len(s.seen)-1]
+}
+
 // environment is what the worker finds.
 func (s *supervisor) environment() map[string]string {
 	var fds []string

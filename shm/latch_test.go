@@ -241,7 +241,7 @@ func TestLatchMoves(t *testing.T) {
 func TestLatchNoLostWakeup(t *testing.T) {
 	a, _ := testLatch(t)
 	b, _ := testLatch(t)
-	const rounds = 20000
+	const rounds = 5000
 	var sent, seen atomic.Int64
 	var both sync.WaitGroup
 	both.Go(func() {

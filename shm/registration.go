@@ -36,10 +36,26 @@ type RestartTime struct {
 // NeverRestart is BGW_NEVER_RESTART.
 var NeverRestart = RestartTime{set: true, seconds: -1}
 
-// RestartAfter is an interval in whole seconds, 0 or more; parts of a second
-// count as one.
+// RestartAfter is an interval in whole seconds; parts of a second count as one,
+// and a negative interval is 0.
 func RestartAfter(d time.Duration) RestartTime {
-	return RestartTime{set: true, seconds: int64((d + time.Second - 1) / time.Second)}
+	d = max(d, 0)
+	seconds := int64(d / time.Second)
+	if d%time.Second != 0 {
+		seconds++
+	}
+	return RestartTime{set: true, seconds: seconds}
+}
+
+// String is "10s", "never" or "not set".
+func (r RestartTime) String() string {
+	switch {
+	case !r.set:
+		return "not set"
+	case r.seconds < 0:
+		return "never"
+	}
+	return fmt.Sprintf("%ds", r.seconds)
 }
 
 // Definition is a worker to be registered: the fields of PostgreSQL's
@@ -105,7 +121,11 @@ func timeoutUSec(d time.Duration) uint64 {
 	if d < 0 {
 		return math.MaxUint64
 	}
-	return uint64((d + time.Microsecond - 1) / time.Microsecond)
+	us := uint64(d / time.Microsecond)
+	if d%time.Microsecond != 0 {
+		us++
+	}
+	return us
 }
 
 // A StateChange says that a worker that this process registered changed its

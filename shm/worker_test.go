@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -315,11 +316,9 @@ func TestSupervisorTalksNonsense(t *testing.T) {
 
 func TestRegister(t *testing.T) {
 	s := newSupervisor(t)
-	var got control.Record
 	s.answers(func(r control.Record) (control.Record, int, bool) {
 		a := r.Accept()
 		if r.Type == control.Register {
-			got = r
 			a.Handle = Handle{Slot: 9, Generation: 8<<32 | 7}
 		}
 		return a, -1, true
@@ -342,7 +341,7 @@ func TestRegister(t *testing.T) {
 		{Key: "Environment", Value: []string{"A=b"}}, {Key: "Segment", Value: "s"}, {Key: "KillSignal", Value: "SIGINT"},
 		{Key: "KillTimeoutUSec", Value: uint64(1<<64 - 1)}, {Key: "StopWithOwner", Value: uint64(1)},
 	}
-	if diff := cmp.Diff(want, got.Pairs); diff != "" {
+	if diff := cmp.Diff(want, s.last().Pairs); diff != "" {
 		t.Errorf("pairs (-want +got):\n%s", diff)
 	}
 	if _, err := w.Register(t.Context(), Definition{Name: "n"}); err == nil || !strings.Contains(err.Error(), "RestartTime is not set") {
@@ -352,7 +351,7 @@ func TestRegister(t *testing.T) {
 		t.Errorf("the least: %v", err)
 	}
 	want = []control.Pair{{Key: "Name", Value: "n"}, {Key: "Flags", Value: []string{"shmem_access"}}, {Key: "RestartTime", Value: int64(-1)}}
-	if diff := cmp.Diff(want, got.Pairs); diff != "" {
+	if diff := cmp.Diff(want, s.last().Pairs); diff != "" {
 		t.Errorf("pairs of the least (-want +got):\n%s", diff)
 	}
 	s.answers(func(r control.Record) (control.Record, int, bool) {
@@ -370,7 +369,7 @@ func TestRegister(t *testing.T) {
 // TestWaits: an answer that it is not over yet makes the wait go on.
 func TestWaits(t *testing.T) {
 	s := newSupervisor(t)
-	n := 0
+	var asked atomic.Uint32
 	s.answers(func(r control.Record) (control.Record, int, bool) {
 		a := r.Accept()
 		switch r.Type {
@@ -378,10 +377,10 @@ func TestWaits(t *testing.T) {
 			if r.TimeoutUSec != 20_000_000 {
 				t.Errorf("timeout %d", r.TimeoutUSec)
 			}
-			if n++; n%3 != 0 {
+			if n := asked.Add(1); n%3 != 0 {
 				a.Status = uint32(StatusNotYetStarted)
 				if r.Type == control.WaitShutdown {
-					a.Status = uint32(n) % 2
+					a.Status = n % 2
 				}
 				return a, -1, true
 			}
@@ -394,11 +393,11 @@ func TestWaits(t *testing.T) {
 		return a, -1, true
 	})
 	w := s.open()
-	if status, pid, err := w.WaitStartup(t.Context(), Handle{Slot: 1, Generation: 2}); status != StatusStarted || pid != 4711 || err != nil || n != 3 {
-		t.Errorf("startup: got %v, %d, %v after %d", status, pid, err, n)
+	if status, pid, err := w.WaitStartup(t.Context(), Handle{Slot: 1, Generation: 2}); status != StatusStarted || pid != 4711 || err != nil || asked.Load() != 3 {
+		t.Errorf("startup: got %v, %d, %v after %d", status, pid, err, asked.Load())
 	}
-	if status, err := w.WaitShutdown(t.Context(), Handle{Slot: 1, Generation: 2}); status != StatusStopped || err != nil || n != 6 {
-		t.Errorf("shutdown: got %v, %v after %d", status, err, n)
+	if status, err := w.WaitShutdown(t.Context(), Handle{Slot: 1, Generation: 2}); status != StatusStopped || err != nil || asked.Load() != 6 {
+		t.Errorf("shutdown: got %v, %v after %d", status, err, asked.Load())
 	}
 	if status, pid, err := w.Pid(t.Context(), Handle{Slot: 1, Generation: 2}); status != StatusStopped || pid != 0 || err != nil {
 		t.Errorf("pid: got %v, %d, %v", status, pid, err)
