@@ -24,6 +24,9 @@ type Backend interface {
 	Worker(ctx context.Context, c Caller, h Handle) (WorkerInfo, error)
 	// Workers returns every worker to be listed, in any order. The slice belongs to the Server.
 	Workers(ctx context.Context, c Caller) ([]WorkerInfo, error)
+	// Labelled returns the workers of that label, in any order: those registered now or, where there is none, the one
+	// that ended last and is still readable. Several dynamic workers may share a label (BGW-016).
+	Labelled(ctx context.Context, c Caller, label string) ([]WorkerInfo, error)
 	// Manager returns the daemon's own state.
 	Manager(ctx context.Context, c Caller) (ManagerInfo, error)
 

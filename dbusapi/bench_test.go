@@ -12,7 +12,7 @@ func BenchmarkRegister(b *testing.B) { benchRegister(b, 1) }
 // BenchmarkRegister64 is the same with 64 outstanding.
 func BenchmarkRegister64(b *testing.B) { benchRegister(b, maxCalls) }
 
-// BenchmarkPing is the floor: a call that the library answers by itself.
+// BenchmarkPing is the floor: a call without arguments that asks nobody.
 func BenchmarkPing(b *testing.B) {
 	bus := newBus(b, 0)
 	bus.serve(Options{})
@@ -55,13 +55,5 @@ func BenchmarkChanged(b *testing.B) {
 	w := full(Handle{1, 1})
 	for b.Loop() {
 		s.Changed(w, w)
-	}
-}
-
-// BenchmarkScreen is what framedConn's look at a registration costs.
-func BenchmarkScreen(b *testing.B) {
-	raw := rawCall("y", 1, []byte{1})
-	for b.Loop() {
-		decodable(raw)
 	}
 }

@@ -8,48 +8,40 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// call is one method call on its way from the library to its method. The library asks for an object, an interface, a
-// method and decoded arguments in turn; call says yes to all four, and answers for itself in Call, where sender and
-// message are known, errors get their standard names, and nothing can escape.
+// call is one method call.
 type call struct {
 	session *session
+	peer    *peer
 	path    dbus.ObjectPath
-	iface   string
+	iface   string // "" if the caller left it out
 	member  string
-	sender  string
 	message *dbus.Message
 }
 
-// LookupObject begins a call. The library calls it on a goroutine per message.
-func (s *session) LookupObject(path dbus.ObjectPath) (dbus.ServerObject, bool) {
-	return &call{session: s, path: path}, true
+// take begins a call. It is called on the goroutine that reads the bus, so it only admits: the rest has a goroutine of
+// its own, and no method waits for another.
+func (s *session) take(m *dbus.Message) *Error {
+	sender, _ := m.Headers[dbus.FieldSender].Value().(string)
+	p, fresh, e := s.admit(sender)
+	if e != nil {
+		return e
+	}
+	c := &call{session: s, peer: p, message: m}
+	c.path, _ = m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	c.iface, _ = m.Headers[dbus.FieldInterface].Value().(string)
+	c.member, _ = m.Headers[dbus.FieldMember].Value().(string)
+	go func() {
+		defer s.leave(p)
+		<-s.ready
+		if s.ctx.Err() == nil {
+			c.answer(c.guard(fresh))
+		}
+	}()
+	return nil
 }
 
-func (c *call) LookupInterface(name string) (dbus.Interface, bool) {
-	c.iface = name
-	return c, true
-}
-
-func (c *call) LookupMethod(name string) (dbus.Method, bool) {
-	c.member = name
-	return c, true
-}
-
-func (c *call) DecodeArguments(_ *dbus.Conn, sender string, message *dbus.Message, _ []any) ([]any, error) {
-	c.sender, c.message = sender, message
-	return nil, nil
-}
-
-// The library does not ask for these after DecodeArguments.
-
-func (c *call) NumArguments() int     { return 0 }
-func (c *call) NumReturns() int       { return 0 }
-func (c *call) ArgumentValue(int) any { return nil }
-func (c *call) ReturnValue(int) any   { return nil }
-
-// Call runs the method. Its error is always an *Error, and a panic is one too: it fails this call alone.
-func (c *call) Call(...any) (results []any, err error) {
-	<-c.session.ready
+// guard runs the call. A panic fails this call alone.
+func (c *call) guard(fresh bool) (results []any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.session.server.log.Error("a call from the bus failed: internal error", "member", c.member,
@@ -57,10 +49,32 @@ func (c *call) Call(...any) (results []any, err error) {
 			results, err = nil, Errorf(ErrorFailed, "internal error in %s; the log has more", c.member)
 		}
 	}()
-	if results, err = c.run(); err != nil {
-		return nil, toBus(err)
+	if err := c.session.identify(c.peer, fresh); err != nil {
+		return nil, err
 	}
-	return results, nil
+	defer c.session.release(c.peer)
+	return c.run()
+}
+
+// answer sends the results or the error, if the caller wants an answer. Results that do not make a message become an error.
+func (c *call) answer(results []any, err error) {
+	if c.message.Flags&dbus.FlagNoReplyExpected != 0 {
+		return
+	}
+	conn, serial := c.session.conn.framed, c.message.Serial()
+	if err == nil {
+		reply := &dbus.Message{Type: dbus.TypeMethodReply, Body: results, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(c.peer.name),
+			dbus.FieldReplySerial: dbus.MakeVariant(serial),
+		}}
+		if len(results) > 0 {
+			reply.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(results...))
+		}
+		err = conn.send(reply)
+	}
+	if err != nil {
+		_ = conn.send(errorMessage(c.peer.name, serial, toBus(err))) // fails only when nobody is there to be told
+	}
 }
 
 // request is what a method gets: who calls, on which object, with arguments of the types that the XML says.
@@ -75,12 +89,6 @@ type request struct {
 }
 
 func (c *call) run() ([]any, error) {
-	p, err := c.session.enter(c.sender)
-	if err != nil {
-		return nil, err
-	}
-	defer c.session.leave(p)
-
 	n, ok := findNode(c.path)
 	if !ok {
 		return nil, unknownObject(c.path)
@@ -94,7 +102,7 @@ func (c *call) run() ([]any, error) {
 		return nil, Errorf(ErrorInvalidArgs, "%s: expected arguments of signature %q, got %q", c.member, want, got.String())
 	}
 	return methods[iface.name+"."+c.member](&request{
-		Context: p.ctx, server: c.session.server, session: c.session, peer: p, caller: p.caller, node: n, args: c.message.Body,
+		Context: c.peer.ctx, server: c.session.server, session: c.session, peer: c.peer, caller: c.peer.caller, node: n, args: c.message.Body,
 	})
 }
 

@@ -36,7 +36,7 @@ func Dial(address string) (*Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
 	signals := newClientSignals()
-	conn, err := dialBus(ctx, address, false, dbus.WithSignalHandler(signals))
+	conn, err := dialBus(ctx, address, nil, dbus.WithSignalHandler(signals))
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to bus %q: %w", address, err)
 	}

@@ -19,8 +19,8 @@ const defaultSystemBus = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/r
 
 // dialBus connects to a bus and says hello. The connection is made here and not by the bus library, so that descriptor
 // passing is never negotiated (the library does not close descriptors it has no use for, and any peer could fill our
-// table), messages are screened for a Server, and a broker that does not answer cannot hold us beyond ctx.
-func dialBus(ctx context.Context, address string, screen bool, options ...dbus.ConnOption) (*busConn, error) {
+// table), a Server's peers do not reach the library (see framedConn; take is nil for a Client), and a broker that does not answer cannot hold us beyond ctx.
+func dialBus(ctx context.Context, address string, take func(*dbus.Message) *Error, options ...dbus.ConnOption) (*busConn, error) {
 	address, err := busAddress(address)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,8 @@ func dialBus(ctx context.Context, address string, screen bool, options ...dbus.C
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = socket.SetDeadline(time.Unix(1, 0)) })
-	conn, err := handshake(socket, screen, options)
+	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), take: take, serials: &serials{}}
+	conn, err := handshake(framed, options)
 	if !stop() && err == nil {
 		_ = conn.Close()
 		err = context.Cause(ctx)
@@ -42,27 +43,24 @@ func dialBus(ctx context.Context, address string, screen bool, options ...dbus.C
 		}
 		return nil, err
 	}
-	return &busConn{Conn: conn, socket: socket}, nil
+	return &busConn{Conn: conn, framed: framed}, nil
 }
 
 // busConn is a connection to a bus whose Close always returns: the library's own waits for a write to a broker that
 // does not read.
 type busConn struct {
 	*dbus.Conn
-	socket net.Conn
+	framed *framedConn
 }
 
 func (c *busConn) Close() error {
-	err := c.socket.Close()
+	err := c.framed.Conn.Close()
 	_ = c.Conn.Close()
 	return err
 }
 
-func handshake(socket net.Conn, screen bool, options []dbus.ConnOption) (*dbus.Conn, error) {
-	numbers := &serials{}
-	options = append(options, dbus.WithSerialGenerator(numbers))
-	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), screen: screen, serials: numbers}
-	conn, err := dbus.NewConn(framed, options...)
+func handshake(framed *framedConn, options []dbus.ConnOption) (*dbus.Conn, error) {
+	conn, err := dbus.NewConn(framed, append(options, dbus.WithSerialGenerator(framed.serials))...)
 	if err != nil {
 		return nil, err
 	}

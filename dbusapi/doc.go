@@ -15,8 +15,9 @@
 // signals. It owns no worker: each answer is built from what the Backend says at that moment, and each decision about
 // who may do what is the Backend's, which gets the [Caller] and returns an [*Error].
 //
-// The Server never calls conn.Export and has no object table: it looks a path up by parsing it and asking the Backend.
-// It never negotiates descriptor passing, so no peer can fill our descriptor table. It never parses a configuration file,
+// The Server has no object table: it looks a path up by parsing it and asking the Backend. It decodes and answers calls
+// itself; the bus library carries only its own talk with the broker, so nothing that a peer sends can confuse it. It
+// never negotiates descriptor passing, so no peer can fill our descriptor table. It never parses a configuration file,
 // never trusts a signal, and never lets one method wait for another: each call has its goroutine, each wait a deadline,
 // each connection a bound on both.
 //

@@ -47,8 +47,8 @@ func (s *session) propertiesChanged(path dbus.ObjectPath, iface string, changed 
 	}
 }
 
-// signal sends one signal to the unique name to, or with "" to whoever has a match rule. The library's Emit knows no
-// destination. An error means that the connection is gone, and that is told elsewhere.
+// signal sends one signal to the unique name to, or with "" to whoever has a match rule. An error means that the
+// connection is gone, and that is told elsewhere.
 func (s *session) signal(to string, path dbus.ObjectPath, iface, member string, args ...any) {
 	message := &dbus.Message{Type: dbus.TypeSignal, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath:      dbus.MakeVariant(path),
@@ -59,5 +59,5 @@ func (s *session) signal(to string, path dbus.ObjectPath, iface, member string, 
 	if to != "" {
 		message.Headers[dbus.FieldDestination] = dbus.MakeVariant(to)
 	}
-	s.conn.Send(message, nil)
+	_ = s.conn.framed.send(message)
 }

@@ -2,6 +2,7 @@ package dbusapi
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -124,6 +125,11 @@ func (f *fake) Worker(ctx context.Context, c Caller, h Handle) (WorkerInfo, erro
 		return WorkerInfo{}, Errorf(ErrorStaleHandle, "%s is stale", h)
 	}
 	return w, nil
+}
+
+func (f *fake) Labelled(ctx context.Context, c Caller, label string) ([]WorkerInfo, error) {
+	all, err := f.Workers(ctx, c)
+	return slices.DeleteFunc(all, func(w WorkerInfo) bool { return w.Label != label }), err
 }
 
 func (f *fake) Workers(ctx context.Context, c Caller) ([]WorkerInfo, error) {

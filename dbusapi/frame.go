@@ -16,15 +16,22 @@ import (
 // decoded that is ten times as much.
 const maxMessage = 1 << 20
 
-// framedConn stands between a broker and the library and hands over whole messages only. With screen set it keeps back
-// what the library cannot bear: a message that the broker passes and the library cannot decode (a dictionary with
-// signatures as keys, say) makes the library give up the connection, and any peer could send one. The sender of a call
-// gets an error instead. It also saves system calls: the library reads in many small pieces.
+// maxSend bounds a message from a Server, in bytes: a system bus disconnects who sends more than 32 MiB.
+const maxSend = 30 << 20
+
+// framedConn stands between a broker and the library and hands over whole messages only; that saves system calls, because
+// the library reads in many small pieces.
+//
+// With take set, a Server's, it also keeps from the library whatever a peer sent. A message that the broker passes and the
+// library cannot decode (a dictionary with signatures as keys, say) makes the library give up the connection, and any
+// peer could send one. So calls are decoded here, where a failure costs its sender an error and nobody else anything;
+// and of the rest only what the broker itself says goes on.
 type framedConn struct {
 	net.Conn
 	r       *bufio.Reader
-	screen  bool
 	serials *serials
+	// take gets each call, on the goroutine that reads, and must not block. An error is the answer at once.
+	take func(*dbus.Message) *Error
 
 	framed  bool   // authentication is over: messages follow
 	buffer  []byte // reused for each message
@@ -77,7 +84,7 @@ func (c *framedConn) next() error {
 	}
 	fields, body := uint64(order.Uint32(fixed[offFields:])), uint64(order.Uint32(fixed[offBodyLen:]))
 	head := fixedLen + (fields+7)/8*8
-	if c.screen && head+body > maxMessage {
+	if c.take != nil && head+body > maxMessage {
 		return c.skip(fixed[:], head-fixedLen, body)
 	}
 	if head+body > 1<<27 {
@@ -88,12 +95,29 @@ func (c *framedConn) next() error {
 	if _, err := io.ReadFull(c.r, c.buffer[fixedLen:]); err != nil {
 		return err
 	}
-	if c.screen && !decodable(c.buffer) {
-		return c.refuse(c.buffer[:head], Errorf(ErrorInvalidArgs, "the message cannot be decoded"))
+	if c.take != nil {
+		if dbus.Type(fixed[offType]) == dbus.TypeMethodCall {
+			return c.taken(c.buffer, int(head))
+		}
+		if senderOf(c.buffer[:head]) != busDriver {
+			return nil
+		}
 	}
 	c.pending = c.buffer
 	if cap(c.buffer) > maxMessage {
 		c.buffer = nil // do not keep a big one
+	}
+	return nil
+}
+
+// taken decodes a call whose header is head bytes long and hands it to take.
+func (c *framedConn) taken(raw []byte, head int) error {
+	e := Errorf(ErrorInvalidArgs, "the message cannot be decoded")
+	if message, ok := decode(raw); ok {
+		e = c.take(message)
+	}
+	if e != nil {
+		return c.refuse(raw[:head], e)
 	}
 	return nil
 }
@@ -117,19 +141,33 @@ func (c *framedConn) refuse(head []byte, e *Error) error {
 	if dbus.Type(head[offType]) != dbus.TypeMethodCall || dbus.Flags(head[offFlags])&dbus.FlagNoReplyExpected != 0 || sender == "" {
 		return nil
 	}
+	return c.send(errorMessage(sender, orderOf(head[0]).Uint32(head[offSerial:]), e))
+}
+
+// errorMessage returns the answer e to the call with that serial by sender.
+func errorMessage(sender string, serial uint32, e *Error) *dbus.Message {
 	name, body := e.DBusError()
-	answer := &dbus.Message{Type: dbus.TypeError, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+	return &dbus.Message{Type: dbus.TypeError, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldDestination: dbus.MakeVariant(sender),
 		dbus.FieldErrorName:   dbus.MakeVariant(name),
-		dbus.FieldReplySerial: dbus.MakeVariant(orderOf(head[0]).Uint32(head[offSerial:])),
+		dbus.FieldReplySerial: dbus.MakeVariant(serial),
 		dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body...)),
 	}}
+}
+
+// send writes a message as one piece, which is never mixed with another: the library, too, writes a message at once.
+// It encodes once, where the library does it twice to count descriptors. The error says that m cannot be encoded, is too
+// long, or that the connection is gone.
+func (c *framedConn) send(m *dbus.Message) error {
 	var b bytes.Buffer
-	if err := answer.EncodeTo(&b, binary.LittleEndian); err != nil {
+	if err := m.EncodeTo(&b, binary.LittleEndian); err != nil {
 		return err
 	}
-	binary.LittleEndian.PutUint32(b.Bytes()[offSerial:], c.serials.GetSerial()) // the library sets it only when it sends
-	_, err := c.Conn.Write(b.Bytes())                                           // one Write is never mixed with another
+	if b.Len() > maxSend {
+		return Errorf(ErrorLimitsExceeded, "the answer has %d bytes, more than a message may; ask for less at once", b.Len())
+	}
+	binary.LittleEndian.PutUint32(b.Bytes()[offSerial:], c.serials.GetSerial()) // the library's own field is not exported
+	_, err := c.Conn.Write(b.Bytes())
 	return err
 }
 
@@ -143,16 +181,15 @@ func orderOf(mark byte) binary.ByteOrder {
 	return nil
 }
 
-// decodable reports whether the library can read the message. The library panics on some of those that it cannot.
-func decodable(raw []byte) (ok bool) {
+// decode decodes a message. The library panics on some of those that it cannot decode.
+func decode(raw []byte) (message *dbus.Message, ok bool) {
 	defer func() {
 		if recover() != nil {
-			ok = false
+			message, ok = nil, false
 		}
 	}()
-	_, err := dbus.DecodeMessage(bytes.NewReader(raw))
-	_, harmless := errors.AsType[dbus.InvalidMessageError](err) // the library passes over these
-	return err == nil || harmless
+	message, err := dbus.DecodeMessage(bytes.NewReader(raw))
+	return message, err == nil
 }
 
 // senderOf finds the sender among the header fields, a(yv), without the library; "" when it does not come before a field

@@ -10,7 +10,7 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// methods has the code of every method in the XML, by interface and member. The library itself answers Peer.
+// methods has the code of every method in the XML, by interface and member.
 var methods map[string]func(*request) ([]any, error)
 
 func init() {
@@ -35,6 +35,8 @@ func init() {
 		WorkerInterface + ".Terminate": (*request).terminate,
 		WorkerInterface + ".Signal":    (*request).signal,
 
+		peerInterface + ".Ping":                       (*request).ping,
+		peerInterface + ".GetMachineId":               (*request).machineID,
 		introspectInterface + ".Introspect":           (*request).introspect,
 		propertiesInterface + ".Get":                  (*request).get,
 		propertiesInterface + ".GetAll":               (*request).getAll,
@@ -249,16 +251,15 @@ func (r *request) workers() ([]WorkerInfo, error) {
 
 func (r *request) getWorker() ([]any, error) {
 	label := r.args[0].(string)
-	workers, err := r.workers()
+	workers, err := r.server.backend.Labelled(r, r.caller, label)
 	if err != nil {
 		return nil, err
 	}
 	var found []string
 	for _, w := range workers {
-		if w.Label == label {
-			found = append(found, string(w.Handle.Path()))
-		}
+		found = append(found, string(w.Handle.Path()))
 	}
+	slices.Sort(found)
 	switch len(found) {
 	case 0:
 		return nil, Errorf(ErrorNoSuchWorker, "no worker has the label %q", bounded(label, maxName))

@@ -1,12 +1,25 @@
 package dbusapi
 
 import (
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// The methods of Introspectable, Properties and ObjectManager.
+// The methods of Peer, Introspectable, Properties and ObjectManager.
+
+func (r *request) ping() ([]any, error) { return nil, nil }
+
+// machineID answers with the content of machine-id(5), as the specification asks.
+func (r *request) machineID() ([]any, error) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return nil, Errorf(ErrorFailed, "cannot tell the machine's id: %v", err)
+	}
+	return []any{clean(strings.TrimSpace(string(id)), maxName)}, nil
+}
 
 func (r *request) introspect() ([]any, error) {
 	var children []string
@@ -134,36 +147,9 @@ func (r *request) managedObjects() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := 0
 	objects := make(map[dbus.ObjectPath]map[string]map[string]dbus.Variant, len(workers))
 	for _, w := range workers {
-		if size += wireSize(w); size > maxManaged {
-			return nil, Errorf(ErrorLimitsExceeded, "%d workers do not fit into one message; use ListWorkers", len(workers))
-		}
 		objects[w.Handle.Path()] = map[string]map[string]dbus.Variant{WorkerInterface: allProperties(workerProperties, w)}
 	}
 	return []any{objects}, nil
-}
-
-// wireSize estimates the bytes that w's properties take in a message, from above.
-func wireSize(w WorkerInfo) int {
-	const perProperty, perText = 56, 16 // name, type, length and padding of each
-	size := len(workerProperties) * perProperty
-	for _, f := range workerProperties {
-		switch p := f.ref(&w).(type) {
-		case *string:
-			size += len(*p)
-		case *[]byte:
-			size += len(*p)
-		case *[]string:
-			for _, s := range *p {
-				size += len(s) + perText
-			}
-		case *map[string]string:
-			for k, v := range *p {
-				size += len(k) + len(v) + 2*perText
-			}
-		}
-	}
-	return size
 }

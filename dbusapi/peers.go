@@ -42,43 +42,51 @@ func (s *session) findPeer(name string) (p *peer, fresh bool) {
 	return p, true
 }
 
-// enter admits a call of the connection name and returns who that is. leave must follow.
-func (s *session) enter(name string) (*peer, error) {
+// admit counts a call of the connection name, without blocking. leave must follow; identify comes between.
+func (s *session) admit(name string) (p *peer, fresh bool, e *Error) {
 	s.mu.Lock()
-	p, fresh := s.findPeer(name)
+	defer s.mu.Unlock()
+	p, fresh = s.findPeer(name)
 	if p.calls >= maxCalls {
-		s.mu.Unlock()
-		return nil, Errorf(ErrorLimitsExceeded, "%d calls of this connection are under way, the limit: wait for an answer", maxCalls)
+		return nil, false, Errorf(ErrorLimitsExceeded, "%d calls of this connection are under way, the limit: wait for an answer", maxCalls)
 	}
 	p.calls++
-	s.mu.Unlock()
+	return p, fresh, nil
+}
+
+// identify waits until the broker has said who p is, and counts a call of that user; release must follow if it succeeds.
+func (s *session) identify(p *peer, fresh bool) error {
 	if fresh {
 		s.resolve(p)
 	}
 	<-p.resolved
-
+	if p.err != nil {
+		return p.err
+	}
+	uid := p.caller.UID
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := p.err
-	if err == nil && !privileged(p.caller.UID) && s.callsPerUID[p.caller.UID] >= maxCallsPerUID {
-		err = Errorf(ErrorLimitsExceeded, "%d calls of user %d are under way, the limit", maxCallsPerUID, p.caller.UID)
+	if !privileged(uid) && s.callsPerUID[uid] >= maxCallsPerUID {
+		return Errorf(ErrorLimitsExceeded, "%d calls of user %d are under way, the limit", maxCallsPerUID, uid)
 	}
-	if err != nil {
-		p.calls--
-		return nil, err
-	}
-	s.callsPerUID[p.caller.UID]++
-	return p, nil
+	s.callsPerUID[uid]++
+	return nil
 }
 
-// leave ends what enter began.
-func (s *session) leave(p *peer) {
+// release is the reverse of identify.
+func (s *session) release(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.calls--
 	if s.callsPerUID[p.caller.UID]--; s.callsPerUID[p.caller.UID] == 0 {
 		delete(s.callsPerUID, p.caller.UID)
 	}
+}
+
+// leave is the reverse of admit.
+func (s *session) leave(p *peer) {
+	s.mu.Lock()
+	p.calls--
+	s.mu.Unlock()
 }
 
 // privileged says whose calls are not counted by user: an unprivileged crowd must not lock the administrator out.

@@ -20,7 +20,6 @@ const (
 	maxMatches     = 400     // names watched by a rule of their own: dbus-daemon allows 512 rules for a connection
 	maxOutbox      = 1 << 16 // messages waiting for a bus that does not read
 	maxDump        = 8 << 20 // bytes of Dump's text
-	maxManaged     = 24 << 20
 )
 
 // Options says how a Server appears on the bus.

@@ -11,12 +11,13 @@ import (
 )
 
 // session is one connection of the Server to a bus and everything that is void when it breaks: unique names, their
-// credentials, subscriptions, calls under way. It is the library's Handler and SignalHandler.
+// credentials, subscriptions, calls under way. It is the library's SignalHandler.
 type session struct {
 	server *Server
-	conn   *busConn
 	ctx    context.Context // ends with the connection
-	ready  chan struct{}   // closed when the fields above are set
+	cancel context.CancelFunc
+	conn   *busConn
+	ready  chan struct{} // closed when conn is set, or there will be none and ctx has ended
 
 	out     *queue // signals to send, in order
 	gone    *queue // what follows from names that left, in order
@@ -40,15 +41,16 @@ func (s *Server) newSession(ctx context.Context) (*session, error) {
 		server: s, ready: make(chan struct{}), out: newQueue(maxOutbox), gone: newQueue(math.MaxInt),
 		peers: map[string]*peer{}, callsPerUID: map[uint32]int{},
 	}
-	conn, err := dialBus(ctx, s.address, true, dbus.WithHandler(sess), dbus.WithSignalHandler(sess))
+	sess.ctx, sess.cancel = context.WithCancel(context.Background())
+	defer close(sess.ready)
+	conn, err := dialBus(ctx, s.address, sess.take, dbus.WithSignalHandler(sess))
 	if err != nil {
-		sess.ctx = context.Background()
-		close(sess.ready)
+		sess.cancel()
 		return nil, err
 	}
-	sess.conn, sess.ctx = conn, conn.Context()
+	sess.conn = conn
 	sess.rules.bus = conn.BusObject()
-	close(sess.ready)
+	context.AfterFunc(conn.Context(), sess.cancel)
 	sess.workers.Go(func() { sess.out.run(sess.ctx) })
 	sess.workers.Go(func() { sess.gone.run(sess.ctx) })
 	return sess, nil
@@ -74,6 +76,7 @@ func (s *session) end() {
 	s.ended = true
 	s.mu.Unlock()
 	_ = s.conn.Close()
+	s.cancel()
 	s.registering.Wait()
 	s.workers.Wait()
 }

@@ -339,9 +339,14 @@ func TestClientDropsForgedSignals(t *testing.T) {
 	}
 	name := c.conn.Names()[0]
 	forged, real := ChangeOf(full(Handle{6, 6})), ChangeOf(full(Handle{5, 5}))
-	spoofer := &session{conn: &busConn{Conn: b.raw()}}
+	conn, err := dialBus(testContext(t), b.address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	spoofer := &session{conn: conn}
 	spoofer.sendStateChanged(name, forged)
-	invoke(t, spoofer.conn.Conn, ManagerPath, peerInterface+".Ping", "")
+	invoke(t, conn.Conn, ManagerPath, peerInterface+".Ping", "")
 	s.NotifyOwner(name, real)
 	if e := receive(t, events, "event"); e.Change != real {
 		t.Errorf("got %+v", e)
