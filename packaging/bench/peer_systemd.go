@@ -34,6 +34,7 @@ type systemd struct {
 
 const (
 	systemdName  = "org.freedesktop.systemd1"
+	managerDot   = systemdName + ".Manager."
 	systemdPath  = "/org/freedesktop/systemd1"
 	insideBench  = "/bench"        // the lab's directory in the container
 	insideLedger = "/bench-ledger" // the ledger's directory
@@ -102,7 +103,7 @@ func (s *systemd) boot() error {
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cg.Fd())}
-	s.proc, err = s.lab.spawn(cmd, syscall.SIGKILL)
+	s.proc, err = s.lab.spawn(cmd, syscall.SIGTERM)
 	return err
 }
 
@@ -139,6 +140,9 @@ func dialPrivate(leader int) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Also the answers to the authentication must come.
+	socket.SetDeadline(time.Now().Add(5 * time.Second))
+	defer socket.SetDeadline(time.Time{})
 	conn, err := dbus.NewConn(socket)
 	if err != nil {
 		socket.Close()
@@ -151,18 +155,24 @@ func dialPrivate(leader int) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// settle waits until the container has booted: no job is left.
+// settle waits until the container has booted: no job is left. A first call
+// that arrives together with the end of the authentication stays unread in
+// systemd's buffer until another one comes, hence the short patience.
 func (s *systemd) settle(ctx context.Context) error {
 	return until(ctx, 60*time.Second, "the container's systemd finishes its start", func() bool {
-		v, err := s.conn.Object(systemdName, systemdPath).GetProperty(systemdName + ".Manager.NJobs")
-		n, ok := v.Value().(uint32)
-		s.drain()
-		return err == nil && ok && n == 0
+		var n dbus.Variant
+		ctx, done := context.WithTimeout(ctx, 250*time.Millisecond)
+		defer done()
+		err := s.call(ctx, "org.freedesktop.DBus.Properties.Get", systemdName+".Manager", "NJobs").Store(&n)
+		return err == nil && n.Value() == uint32(0)
 	})
 }
 
-func (s *systemd) call(method string, args ...any) *dbus.Call {
-	return s.conn.Object(systemdName, systemdPath).Call(systemdName+".Manager."+method, 0, args...)
+// call waits for an answer, 10 s at most.
+func (s *systemd) call(ctx context.Context, method string, args ...any) *dbus.Call {
+	ctx, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	return s.conn.Object(systemdName, systemdPath).CallWithContext(ctx, method, 0, args...)
 }
 
 func (s *systemd) drain() {
@@ -181,7 +191,7 @@ func (s *systemd) prepare(ctx context.Context, n int, program string) error {
 		return nil
 	}
 	s.subscribed = false
-	return s.call("Unsubscribe").Err
+	return s.call(ctx, managerDot+"Unsubscribe").Err
 }
 
 type unitProperty struct {
@@ -225,21 +235,26 @@ func (s *systemd) start(ctx context.Context, first, n int) (int64, error) {
 	t := monotonic()
 	for i := first; i < first+n; i++ {
 		s.units[i] = fmt.Sprintf("bench-%d-%d.service", s.life, i)
-		manager.GoWithContext(ctx, systemdName+".Manager.StartTransientUnit", 0, calls,
+		manager.GoWithContext(ctx, managerDot+"StartTransientUnit", 0, calls,
 			s.units[i], "fail", s.properties(i), []auxiliaryUnit{})
 	}
-	return t, answers(calls, n)
+	return t, answers(ctx, calls, n)
 }
 
 // answers waits for n calls and is their first error.
-func answers(calls chan *dbus.Call, n int) error {
-	var err error
+func answers(ctx context.Context, calls chan *dbus.Call, n int) error {
+	var first error
 	for range n {
-		if c := <-calls; c.Err != nil && err == nil {
-			err = c.Err
+		select {
+		case c := <-calls:
+			if c.Err != nil && first == nil {
+				first = c.Err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("no answer: %w", context.Cause(ctx))
 		}
 	}
-	return err
+	return first
 }
 
 func (s *systemd) stop(ctx context.Context, first, n int) error {
@@ -248,9 +263,9 @@ func (s *systemd) stop(ctx context.Context, first, n int) error {
 		calls := make(chan *dbus.Call, n)
 		manager := s.conn.Object(systemdName, systemdPath)
 		for i := first; i < first+n; i++ {
-			manager.GoWithContext(ctx, systemdName+".Manager.StopUnit", 0, calls, s.units[i], "replace")
+			manager.GoWithContext(ctx, managerDot+"StopUnit", 0, calls, s.units[i], "replace")
 		}
-		return answers(calls, n)
+		return answers(ctx, calls, n)
 	})
 }
 
@@ -258,7 +273,7 @@ func (s *systemd) stop(ctx context.Context, first, n int) error {
 // only for it, since they cost systemd time in every other measurement.
 func (s *systemd) terminate(ctx context.Context, i int) (time.Duration, error) {
 	if !s.subscribed {
-		if err := s.call("Subscribe").Err; err != nil {
+		if err := s.call(ctx, managerDot+"Subscribe").Err; err != nil {
 			return 0, err
 		}
 		s.subscribed = true
@@ -266,13 +281,13 @@ func (s *systemd) terminate(ctx context.Context, i int) (time.Duration, error) {
 	s.drain()
 	var job dbus.ObjectPath
 	t := monotonic()
-	if err := s.call("StopUnit", s.units[i], "replace").Store(&job); err != nil {
+	if err := s.call(ctx, managerDot+"StopUnit", s.units[i], "replace").Store(&job); err != nil {
 		return 0, err
 	}
 	for {
 		select {
 		case sig := <-s.signals:
-			if sig.Name == systemdName+".Manager.JobRemoved" && len(sig.Body) > 1 && sig.Body[1] == job {
+			if sig.Name == managerDot+"JobRemoved" && len(sig.Body) > 1 && sig.Body[1] == job {
 				return time.Duration(monotonic() - t), nil
 			}
 		case <-ctx.Done():
