@@ -195,11 +195,13 @@ func NewLatchEvent() (int, error) {
 	return fd, nil
 }
 
+// one is what is added to an eventfd's counter; never changed.
+var one = [8]byte{1}
+
 // Ring sets the latch behind an eventfd from outside of its segment: its owner
 // wakes up, or will not sleep, and finds it set. Rings before that are one. It never
 // waits and allocates nothing. A full counter is no error: the owner will wake.
 func Ring(fd int) error {
-	one := [8]byte{1}
 	for {
 		_, err := unix.Write(fd, one[:])
 		switch err {

@@ -94,7 +94,8 @@
 // # Vectors
 //
 // Each testdata/*.hex is one record in hexadecimal, after a line that begins with
-// # and has its fields as JSON.
+// # and has its fields as JSON. Each testdata/bad/*.hex is a record that has to be
+// refused, after a line that says why.
 //
 // # Versions
 //
