@@ -91,6 +91,16 @@ func (b backend) Workers(_ context.Context, c dbusapi.Caller) ([]dbusapi.WorkerI
 	return infos, nil
 }
 
+// Labelled implements dbusapi.Backend.
+func (b backend) Labelled(_ context.Context, c dbusapi.Caller, label string) ([]dbusapi.WorkerInfo, error) {
+	list := b.d.supervisor.ByLabel(label)
+	infos := make([]dbusapi.WorkerInfo, len(list))
+	for n, i := range list {
+		infos[n] = b.shown(c, i)
+	}
+	return infos, nil
+}
+
 // shown leaves out what only those may see who may change a worker: an
 // environment can hold secrets.
 func (b backend) shown(c dbusapi.Caller, i supervise.Info) dbusapi.WorkerInfo {
