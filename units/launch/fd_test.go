@@ -2,6 +2,8 @@ package launch
 
 import (
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,6 +44,7 @@ func readNow(t testing.TB, f *os.File) (n int, err error) {
 	return n, err
 }
 
+// descriptors returns what the open descriptors refer to, sorted; their numbers do not matter.
 func descriptors(t testing.TB) string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -50,10 +53,21 @@ func descriptors(t testing.TB) string {
 	}
 	var lines []string
 	for _, e := range entries {
-		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
-		lines = append(lines, e.Name()+" "+target)
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of ReadDir
+			lines = append(lines, target)
+		}
 	}
+	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// eventually runs one worker after the other until cond holds; the test's timeout is the limit.
+func (r *rig) eventually(cond func() bool) {
+	r.t.Helper()
+	for !cond() {
+		_, exits := r.start(spec("exit 0"))
+		<-exits
+	}
 }
 
 // zombies returns how many dead children this process has.
@@ -149,3 +163,5 @@ func (r *rig) noCgroups() {
 		}
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -26,9 +26,6 @@ type Options struct {
 // probeTimeout bounds how long New waits for the launcher's first word.
 const probeTimeout = 10 * time.Second
 
-// closeTimeout bounds how long Close waits for the launcher to serve what it was sent.
-const closeTimeout = 5 * time.Second
-
 // A launcher that dies is replaced at once, and then again after 100 ms, 200 ms
 // and so on up to replaceMax while none of them lives for replaceMax.
 const (
@@ -48,6 +45,8 @@ type Launcher struct {
 	changed chan struct{} // closed and replaced when prog or closed changes
 	closed  bool
 	delay   time.Duration // before the next replacement
+
+	replacing sync.WaitGroup
 }
 
 // New starts the launcher program at path, absolute, and makes sure that it
@@ -91,7 +90,7 @@ func (l *Launcher) first() error {
 
 // Close ends the launcher program and waits for its end. Starts that it has
 // been sent are still carried out; live workers are untouched, and their exits are
-// still reported if the Poller was given.
+// still reported if the Poller was given. Not to be called on the poller's goroutine.
 func (l *Launcher) Close() error {
 	l.mu.Lock()
 	prog := l.prog
@@ -104,14 +103,9 @@ func (l *Launcher) Close() error {
 		return nil
 	}
 	if prog != nil {
-		prog.hangUp()
-		select {
-		case <-prog.dead:
-		case <-time.After(closeTimeout):
-			prog.kill()
-			<-prog.dead
-		}
+		prog.end()
 	}
+	l.replacing.Wait()
 	if l.opts.Poller == nil {
 		return l.poller.Close()
 	}
@@ -154,7 +148,7 @@ func (l *Launcher) install(prog *program) {
 	}
 	l.mu.Unlock()
 	if closed {
-		prog.hangUp()
+		prog.end()
 	}
 }
 
@@ -170,6 +164,9 @@ func (l *Launcher) lost(prog *program, how string) {
 		delay = 0
 	}
 	l.delay = min(max(2*delay, replaceMin), replaceMax)
+	if !closed {
+		l.replacing.Add(1)
+	}
 	l.mu.Unlock()
 	if closed {
 		return
@@ -178,15 +175,10 @@ func (l *Launcher) lost(prog *program, how string) {
 	go l.replace(delay)
 }
 
+// replace starts another launcher program after delay, and tries until there is one.
 func (l *Launcher) replace(delay time.Duration) {
-	for {
-		time.Sleep(delay)
-		l.mu.Lock()
-		closed := l.closed
-		l.mu.Unlock()
-		if closed {
-			return
-		}
+	defer l.replacing.Done()
+	for l.pause(delay) {
 		prog, err := l.spawn()
 		if err == nil {
 			l.install(prog)
@@ -194,5 +186,24 @@ func (l *Launcher) replace(delay time.Duration) {
 		}
 		delay = min(max(2*delay, replaceMin), replaceMax)
 		l.opts.Notice(fmt.Errorf("cannot start launcher %s: %w; trying again in %v", l.path, err, delay))
+	}
+}
+
+// pause waits for d and reports whether l is still open.
+func (l *Launcher) pause(d time.Duration) bool {
+	after := time.NewTimer(d)
+	defer after.Stop()
+	for {
+		l.mu.Lock()
+		closed, changed := l.closed, l.changed
+		l.mu.Unlock()
+		if closed {
+			return false
+		}
+		select {
+		case <-after.C:
+			return true
+		case <-changed:
+		}
 	}
 }

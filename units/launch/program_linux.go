@@ -199,6 +199,20 @@ func (p *program) hangUp() {
 	p.onSocket(unix.EPOLLHUP)
 }
 
+// endTimeout bounds how long a program may take to serve what it was sent.
+const endTimeout = 5 * time.Second
+
+// end ends the program and returns when it has been reaped.
+func (p *program) end() {
+	p.hangUp()
+	select {
+	case <-p.dead:
+	case <-time.After(endTimeout):
+		p.kill()
+		<-p.dead
+	}
+}
+
 func (p *program) closeLocked() {
 	if p.sock < 0 {
 		return
