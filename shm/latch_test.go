@@ -274,6 +274,42 @@ func TestLatchNoLostWakeup(t *testing.T) {
 	both.Wait()
 }
 
+// TestLatchMovesWithoutLoss sets and waits while the latch goes to and fro
+// between its places: each set is seen.
+func TestLatchMovesWithoutLoss(t *testing.T) {
+	l, _ := testLatch(t)
+	var shared atomic.Uint32
+	var sent, seen atomic.Int64
+	const rounds = 2000
+	var others sync.WaitGroup
+	others.Go(func() {
+		for i := 0; seen.Load() < rounds; i++ {
+			l.moveTo([]*atomic.Uint32{&shared, &l.local}[i%2])
+			runtime.Gosched()
+		}
+	})
+	others.Go(func() {
+		for i := int64(1); i <= rounds; i++ {
+			sent.Store(i)
+			l.Set()
+			for seen.Load() < i {
+				runtime.Gosched()
+			}
+		}
+	})
+	for seen.Load() < rounds {
+		l.Reset()
+		if n := sent.Load(); n > seen.Load() {
+			seen.Store(n)
+			continue
+		}
+		if e, err := l.Wait(t.Context(), -1); e != LatchSet || err != nil {
+			t.Fatalf("got %v, %v", e, err)
+		}
+	}
+	others.Wait()
+}
+
 // TestRingFull: a counter that somebody has filled makes nobody wait.
 func TestRingFull(t *testing.T) {
 	l, _ := testLatch(t)

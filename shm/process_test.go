@@ -3,6 +3,8 @@ package shm
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +98,71 @@ func twoProcessesChild(t *testing.T) {
 	}
 	if err := w.Ready(t.Context(), "done"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWorkerInC compiles a worker that knows the documentation and the header
+// file only: areas, slots and latches mean the same on both sides.
+func TestWorkerInC(t *testing.T) {
+	cc, err := exec.LookPath("gcc")
+	if err != nil {
+		needs(t, "gcc")
+	}
+	program := filepath.Join(t.TempDir(), "worker")
+	if out, err := exec.Command(cc, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, "testdata/worker.c").CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+	s := newSupervisor(t)
+	s.table.Set(3, Entry{Generation: 17, Pid: 4711, State: StateRunning, Name: "in c"})
+	mine := attached(t, s.segment)
+	if _, _, err := mine.areas.find("before", 1); err != nil {
+		t.Fatal(err)
+	}
+	data, _, err := mine.areas.find("from go", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(data, "hello")
+	c := exec.Command(program)
+	var out strings.Builder
+	c.Stdout, c.Stderr = &out, &out
+	for _, name := range []string{"segment", "slots", "control", "death", "latch"} {
+		c.ExtraFiles = append(c.ExtraFiles, os.NewFile(uintptr(s.worker[name]), name))
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	offset, _ := mine.latch(3)
+	word := mine.mem.word32(offset)
+	for word.Load()&latchWaiting == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended before it waited: %v\n%s", err, out.String())
+		default:
+			runtime.Gosched()
+		}
+	}
+	b, err := newBell(s.dup(s.latch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.file.Close()
+	if err := setLatch(word, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	got, found, err := mine.areas.find("from c", 200)
+	if err != nil || !found {
+		t.Fatalf("found %v, error %v", found, err)
+	}
+	if text, want := cString(got), "main in c 4711 hello woken"; text != want {
+		t.Errorf("it wrote %q, want %q", text, want)
+	}
+	if w := word.Load(); w != 0 {
+		t.Errorf("the latch's word is %d", w)
 	}
 }

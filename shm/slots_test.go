@@ -2,10 +2,12 @@ package shm
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +115,37 @@ func TestSlotsReadOnly(t *testing.T) {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&0o777 != 0o400 {
 		t.Errorf("mode %#o, error %v", st.Mode&0o777, err)
 	}
+}
+
+// TestSlotsUnprivileged: the supervisor's own user, which is not root, can make a
+// table though it cannot be dumped, and cannot open what workers get for writing.
+func TestSlotsUnprivileged(t *testing.T) {
+	if os.Getenv("SHM_TEST_CHILD") == "" {
+		if os.Getuid() != 0 {
+			needs(t, "root, to become somebody else")
+		}
+		if out, err := child(t, "TestSlotsUnprivileged").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := errors.Join(syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	table, slots := tables(t)
+	table.Set(1, testEntry())
+	if e, err := slots.Entry(1); err != nil || e.Pid != testEntry().Pid {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", table.ReadOnlyFile().Fd())
+	if f, err := os.OpenFile(path, os.O_RDWR, 0); !errors.Is(err, unix.EACCES) {
+		f.Close()
+		t.Errorf("opened for writing: %v", err)
+	}
+	create(t, "main", MinSize)
 }
 
 // TestSlotsSparse: 16,384 entries are there, and only what was used takes memory,
