@@ -30,7 +30,8 @@ const (
 	sizeUnit    = 64 << 10
 
 	// Twice as many records as words: a process that dies, or that two threads
-	// of a process give up between taking a record and publishing it, costs one.
+	// of a process give up between taking a record and publishing it, costs
+	// one.
 	areaRecords = 2 * MaxAreas
 )
 
@@ -133,8 +134,8 @@ type slotsState struct {
 const slotEntrySize = 512
 
 // slotEntry is one slot; the supervisor writes it, in words of 64 bits, between
-// two stores to version: odd while it is being written, and never the same value
-// twice. An entry of zeros was never used.
+// two stores to version: odd while it is being written, and never the same
+// value twice. An entry of zeros was never used.
 type slotEntry struct {
 	_          structs.HostLayout
 	version    uint64

@@ -8,14 +8,15 @@ import (
 
 // areaIndex finds and makes named areas. It has no lock that a worker could die
 // with. A worker writes a record of its own (name, size, offset), and one
-// compare-and-swap of the first empty word publishes it. The words' order is the order
-// of the areas in memory, so that publishing also takes the memory: each area begins
-// where the one before it ends. Who loses the race for a word goes on behind the winner
-// with the same record, or finds that the winner made the area it wanted. A worker that
-// dies between taking a record and publishing it costs 64 bytes and nobody's time.
+// compare-and-swap of the first empty word publishes it. The words' order is
+// the order of the areas in memory, so that publishing also takes the memory:
+// each area begins where the one before it ends. Who loses the race for a word
+// goes on behind the winner with the same record, or finds that the winner made
+// the area it wanted. A worker that dies between taking a record and publishing
+// it costs 64 bytes and nobody's time.
 //
-// All that is read is checked against the running end, so that other workers can
-// make a lookup fail, and nothing else.
+// All that is read is checked against the running end, so that other workers
+// can make a lookup fail, and nothing else.
 type areaIndex struct {
 	mem     memory
 	words   section
@@ -111,8 +112,8 @@ func (x *areaIndex) take() (uint32, error) {
 	}
 }
 
-// giveBack keeps a record that was not published for the next area. A second one
-// is lost.
+// giveBack keeps a record that was not published for the next area. A second
+// one is lost.
 func (x *areaIndex) giveBack(number uint32) {
 	x.mu.Lock()
 	x.spare = number + 1

@@ -69,8 +69,8 @@ func offsetIn(a *attachment, data []byte) int {
 
 func areaStart(a *attachment) int { return int(a.header.section[sectionData].offset) }
 
-// TestAreaAfterCrash holds BGW-134: a segment that was made anew after a crash has none
-// of the old areas, and the old memory is not touched.
+// TestAreaAfterCrash holds BGW-134: a segment that was made anew after a crash
+// has none of the old areas, and the old memory is not touched.
 func TestAreaAfterCrash(t *testing.T) {
 	old := create(t, "main", MinSize)
 	a := attached(t, old)
@@ -228,8 +228,8 @@ func TestAreaOddEnd(t *testing.T) {
 	}
 }
 
-// TestAreaWriterDies: a process that took a record and never published it is
-// in nobody's way.
+// TestAreaWriterDies: a process that took a record and never published it is in
+// nobody's way.
 func TestAreaWriterDies(t *testing.T) {
 	s := create(t, "main", MinSize)
 	dead := attached(t, s)
@@ -246,8 +246,8 @@ func TestAreaWriterDies(t *testing.T) {
 	}
 }
 
-// TestAreaRace has many attachments make the same areas at once: each name has one
-// maker and one place, and areas do not overlap.
+// TestAreaRace has many attachments make the same areas at once: each name has
+// one maker and one place, and areas do not overlap.
 func TestAreaRace(t *testing.T) {
 	const names, racers = 60, 8
 	s := create(t, "main", MinSize)

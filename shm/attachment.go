@@ -3,9 +3,9 @@ package shm
 import "sync/atomic"
 
 // attachment is a segment as a worker has it: mapped, with its own copy of the
-// header, which was checked. It is never unmapped while the process lives: slices
-// from Area stay memory, whatever is detached or closed, so that a late access
-// cannot be a fault.
+// header, which was checked. It is never unmapped while the process lives:
+// slices from Area stay memory, whatever is detached or closed, so that a late
+// access cannot be a fault.
 type attachment struct {
 	mem    memory
 	header segmentHeader

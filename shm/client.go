@@ -13,7 +13,8 @@ import (
 )
 
 // client is the worker's end of the control socket: requests from any
-// goroutine, one goroutine that reads. It holds no thread while nothing happens.
+// goroutine, one goroutine that reads. It holds no thread while nothing
+// happens.
 type client struct {
 	file    *os.File
 	raw     syscall.RawConn
@@ -55,8 +56,8 @@ func newClient(fd int, ended func(error)) (*client, error) {
 	return c, nil
 }
 
-// call sends a request and waits for its answer, for ctx, or for the end of
-// the connection. r's ID is set here. An answer that comes too late is dropped.
+// call sends a request and waits for its answer, for ctx, or for the end of the
+// connection. r's ID is set here. An answer that comes too late is dropped.
 func (c *client) call(ctx context.Context, r control.Record) (reply, error) {
 	answer := make(chan reply, 1)
 	id, err := c.enter(answer)
@@ -83,8 +84,9 @@ func (c *client) call(ctx context.Context, r control.Record) (reply, error) {
 	}
 }
 
-// tell sends a request whose answer nobody waits for. It does not wait either: a
-// record that cannot be sent is lost, and the end of the connection is seen by read.
+// tell sends a request whose answer nobody waits for. It does not wait either:
+// a record that cannot be sent is lost, and the end of the connection is seen
+// by read.
 func (c *client) tell(r control.Record) {
 	var err error
 	if r.ID, err = c.enter(nil); err != nil {
@@ -131,8 +133,8 @@ func (c *client) leave(id uint64, answer chan reply) {
 	}
 }
 
-// send writes one record. It waits while the supervisor does not read, until ctx
-// ends.
+// send writes one record. It waits while the supervisor does not read, until
+// ctx ends.
 func (c *client) send(ctx context.Context, r *control.Record) error {
 	b, err := r.Append(nil)
 	if err != nil {

@@ -2,16 +2,19 @@
 // areas and latches, and the table of all slots. It has two sides.
 //
 // The supervisor creates: Create makes a segment, CreateSlots the table,
-// NewLatchEvent a latch's eventfd. It passes descriptors on and writes the table. It
-// maps nothing that a worker can write, reads nothing back, and takes no lock.
+// NewLatchEvent a latch's eventfd. It passes descriptors on and writes the
+// table. It maps nothing that a worker can write, reads nothing back, and takes
+// no lock.
 //
-// A worker opens: Open reads what the supervisor passed (PGBGW_FDS), Attach maps
-// the segment, and then there are Area, Latch and Slots, and over the control socket
-// (package control) Register, WaitStartup, WaitShutdown, Terminate and Ready.
+// A worker opens: Open reads what the supervisor passed (PGBGW_FDS), Attach
+// maps the segment, and then there are Area, Latch and Slots, and over the
+// control socket (package control) Register, WaitStartup, WaitShutdown,
+// Terminate and Ready.
 //
-// The package starts no process and makes no decision about one. It never trusts
-// what is in shared memory: damaged or foreign memory is an error (ErrDamaged),
-// not a fault. Queues, locks and dynamic segments are not here yet.
+// The package starts no process and makes no decision about one. It never
+// trusts what is in shared memory: damaged or foreign memory is an error
+// (ErrDamaged), not a fault. Queues, locks and dynamic segments are not here
+// yet.
 //
 // # A worker
 //
@@ -36,12 +39,13 @@
 //
 // # The layout
 //
-// This is the contract with libraries in other languages: pgbgw_abi.h in testdata is its
-// mirror in C, and a test compiles it and compares. It has offsets, never pointers; is
-// little-endian; and each field has one writer. Both files are memfds sealed against
-// shrinking and growing (F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL). A reader checks the seals and
-// the size, copies the 512 bytes of the header once, checks the copy and uses
-// nothing but the copy.
+// This is the contract with libraries in other languages: pgbgw_abi.h in
+// testdata is its mirror in C, and a test compiles it and compares. It has
+// offsets, never pointers; is little-endian; and each field has one writer,
+// save for the words that are changed by atomic operations only. Both files are
+// memfds sealed against shrinking and growing (F_SEAL_SHRINK, F_SEAL_GROW,
+// F_SEAL_SEAL). A reader checks the seals and the size, copies the 512 bytes of
+// the header once, checks the copy and uses nothing but the copy.
 //
 // Both headers begin with
 //
@@ -52,7 +56,8 @@
 //	12      u32   bytes kept for the header, 4,096
 //	16      u64   features: bits 0 to 31 may be ignored, bits 32 to 63 have to be known
 //
-// and end with a CRC-32C of bytes 0 to 507 in the u32 at 508. Everything reserved is 0.
+// and end with a CRC-32C of bytes 0 to 507 in the u32 at 508. Everything
+// reserved is 0.
 //
 // The segment's header, written once by the supervisor:
 //
@@ -63,8 +68,8 @@
 //	112     16 x  { u64 offset, u64 length, u32 stride, u32 count }
 //
 // Sections are multiples of 128 from the start of the file, and do not overlap.
-// An absent one is all 0. The space of those to come is taken from that of the areas
-// when a segment is made, so that a reader has to use the table:
+// An absent one is all 0. The space of those to come is taken from that of the
+// areas when a segment is made, so that a reader has to use the table:
 //
 //	0  area words    u64 each (1,024)
 //	1  area records  64 bytes each (2,048): [48] name, ends with NUL; u64 size; u64 offset
@@ -72,35 +77,38 @@
 //	3  latches       64 bytes each, by slot (16,384): u32 word, rest reserved
 //	4 to 15          reserved: locks, condition variables, dynamic segments, queues
 //
-// At 2,048 is a u32 that workers write: how many area records were taken. It may
-// be more than there are.
+// At 2,048 is a u32 that workers write: how many area records were taken. It
+// may be more than there are.
 //
 // # Areas
 //
-// A word is 0, or 1 + the number of a record, for ever; words are filled from the
-// front. The area of word 0 begins where section 2 does, every other one at the end of
-// the one before it, rounded up to 128. To find or make an area, walk the words, adding
-// up. At the first that is 0: take a record (compare and swap the u32 at 2,048), write
-// name, size and the offset that was added up, and compare and swap the word from 0. If
-// that fails look at what is there now, and go on with the same record. A record
-// whose offset is not the sum, or whose area passes the end of the section, is damage.
-// Memory of a new area is 0.
+// A word is 0, or 1 + the number of a record, for ever; words are filled from
+// the front. The area of word 0 begins where section 2 does, every other one at
+// the end of the one before it, rounded up to 128. To find or make an area,
+// walk the words, adding up. At the first that is 0: take a record (compare and
+// swap the u32 at 2,048), write name, size and the offset that was added up,
+// and compare and swap the word from 0. If that fails look at what is there
+// now, and go on with the same record. A record whose offset is not the sum, or
+// whose area passes the end of the section, is damage. Memory of a new area is
+// 0.
 //
 // # Latches
 //
-// The word's bits: 1 set, 2 the owner sleeps or is about to, 4 the owner looks at
-// this word. Setting is a fetch-or of 1: if the old value had no 4, or had 2 and not
-// 1, write 1 to the slot's eventfd. The owner puts 4 there as it attaches and takes all
-// three away as it detaches. It waits by a fetch-or of 2; if 1 was not there, by a poll
-// of its eventfd, whose readability counts as 1 (the supervisor rings it without the
-// word); and a fetch-and of not 2. All of it sequentially consistent.
+// The word's bits: 1 set, 2 the owner sleeps or is about to, 4 the owner looks
+// at this word. Setting is a fetch-or of 1: if the old value had no 4, or had 2
+// and not 1, write 1 to the slot's eventfd. The owner puts 4 there as it
+// attaches and takes all three away as it detaches. It waits by a fetch-or of
+// 2; if 1 was not there, by a poll of its eventfd, whose readability counts as
+// 1 (the supervisor rings it without the word); and a fetch-and of not 2. All
+// of it sequentially consistent.
 //
 // # The slot table
 //
-// Its header has the u32 at 24: bytes of an entry, 512; and the u32 at 28: number of
-// entries, 16,384. At 2,048 the supervisor writes a u32, one more than the highest slot that
-// was ever used (entries from there on are holes: reading them would allocate them),
-// and at 2,052 a u32, max_worker_processes. Entries begin at 4,096:
+// Its header has the u32 at 24: bytes of an entry, 512; and the u32 at 28:
+// number of entries, 16,384. At 2,048 the supervisor writes a u32, one more
+// than the highest slot that was ever used (entries from there on are holes:
+// reading them would allocate them), and at 2,052 a u32, max_worker_processes.
+// Entries begin at 4,096:
 //
 //	0    u64   version: odd while the entry is being written, never the same twice
 //	8    u64   generation
@@ -121,7 +129,8 @@
 //	288  [64]  segment, ends with NUL
 //	352  [160] reserved
 //
-// A reader loads the version, then the rest in atomic words of 64 bits, then the version
-// again, and starts over if it was odd or has changed; after many tries the supervisor is
-// dead. Writing is in the same order, with stores that are not reordered.
+// A reader loads the version, then the rest in atomic words of 64 bits, then
+// the version again, and starts over if it was odd or has changed; after many
+// tries the supervisor is dead. Writing is in the same order, with stores that
+// are not reordered.
 package shm

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// BackgroundWorker is what this process was registered as, in PostgreSQL's words
-// (MyBgworkerEntry).
+// BackgroundWorker is what this process was registered as, in PostgreSQL's
+// words (MyBgworkerEntry).
 type BackgroundWorker struct {
 	Name      string
 	Type      string

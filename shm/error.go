@@ -8,7 +8,8 @@ import (
 
 var (
 	// ErrNotWorker is returned by Open in a process that was not started by a
-	// supervisor: the program may then run on its own, or say how it is started.
+	// supervisor: the program may then run on its own, or say how it is
+	// started.
 	ErrNotWorker = errors.New("not started by pg-bgw: PGBGW_FDS is not set")
 
 	// ErrDamaged is wrapped by every error about shared memory that does not

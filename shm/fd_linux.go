@@ -22,8 +22,8 @@ func closeFd(fd int) {
 	}
 }
 
-// closeOnExec keeps fd from programs that the worker runs, and finds out that it is
-// open at all.
+// closeOnExec keeps fd from programs that the worker runs, and finds out that
+// it is open at all.
 func closeOnExec(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err == nil {
@@ -53,8 +53,8 @@ func checkDeath(fd int) error {
 	return nil
 }
 
-// checkLatch refuses what is no non-blocking eventfd. Its flag is not set here: the
-// open file description is shared with whoever rings.
+// checkLatch refuses what is no non-blocking eventfd. Its flag is not set here:
+// the open file description is shared with whoever rings.
 func checkLatch(fd int) error {
 	link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err == nil && link != "anon_inode:[eventfd]" {
@@ -71,9 +71,9 @@ func checkLatch(fd int) error {
 }
 
 // watchDeath calls died when the last writer of the death pipe is gone; closing
-// the returned file ends the watch without that. The pipe's read end is shared by all
-// workers, and must not be made non-blocking for them: so it is an epoll instance
-// with nothing but the pipe in it that waits in the runtime's poller.
+// the returned file ends the watch without that. The pipe's read end is shared
+// by all workers, and must not be made non-blocking for them: so it is an epoll
+// instance with nothing but the pipe in it that waits in the runtime's poller.
 func watchDeath(pipe int, died func()) (*os.File, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

@@ -32,8 +32,8 @@ func child(t testing.TB, test string) *exec.Cmd {
 	return c
 }
 
-// supervisor plays the other side for one worker: it holds segment, table, death
-// pipe and latch, and answers on the control socket.
+// supervisor plays the other side for one worker: it holds segment, table,
+// death pipe and latch, and answers on the control socket.
 type supervisor struct {
 	t       testing.TB
 	segment *Segment

@@ -13,8 +13,8 @@ import (
 // An Event is why Latch.Wait returned.
 type Event int
 
-// The events, each the WL_ constant of its name in PostgreSQL. Where several are
-// true, the first in this order is returned.
+// The events, each the WL_ constant of its name in PostgreSQL. Where several
+// are true, the first in this order is returned.
 const (
 	LatchSet       Event = 1 + iota // WL_LATCH_SET
 	SupervisorDied                  // WL_POSTMASTER_DEATH; from then on every Wait returns at once
@@ -39,11 +39,12 @@ func (e Event) String() string {
 // was set before a restart may be found set after it.
 //
 // The two loops that lose no wake-up are reset, check, wait, and check, wait,
-// reset. A latch is a hint to look: it may be found set though nothing new is there.
+// reset. A latch is a hint to look: it may be found set though nothing new is
+// there.
 //
 // Before Attach and after Detach the latch works through its eventfd alone, so
-// that every set costs a system call. Set may be called from everywhere, Reset by who
-// waits, and Wait by one goroutine at a time.
+// that every set costs a system call. Set may be called from everywhere, Reset
+// by who waits, and Wait by one goroutine at a time.
 type Latch struct {
 	word  atomic.Pointer[atomic.Uint32] // where its state is now
 	local atomic.Uint32                 // its place while not attached
@@ -77,8 +78,8 @@ func (l *Latch) moveTo(to *atomic.Uint32) {
 	l.interrupt() // a waiter looks at the new place
 }
 
-// Set sets the latch. On a latch that is set it does nothing (BGW-155); a system call
-// is made only if the owner sleeps.
+// Set sets the latch. On a latch that is set it does nothing (BGW-155); a
+// system call is made only if the owner sleeps.
 func (l *Latch) Set() error { return setLatch(l.word.Load(), l.bell) }
 
 // setLatch is SetLatch: mark, and ring if that is needed to be noticed.
@@ -90,8 +91,8 @@ func setLatch(w *atomic.Uint32, b *bell) error {
 	return nil
 }
 
-// Reset makes the latch not set. What is looked at after it was written before any
-// Set that is still to come.
+// Reset makes the latch not set. What is looked at after it was written before
+// any Set that is still to come.
 func (l *Latch) Reset() { l.word.Load().And(^uint32(latchSet)) }
 
 // IsSet reports whether the latch is set, without waiting.
@@ -109,9 +110,9 @@ func (l *Latch) drain() bool {
 }
 
 // Wait waits until the latch is set (at once if it is already: BGW-154), the
-// supervisor dies, timeout has passed (none if negative; 0 only looks), or ctx ends,
-// whose error it then returns. A waiting goroutine holds no thread. The latch stays
-// set: see Reset.
+// supervisor dies, timeout has passed (none if negative; 0 only looks), or ctx
+// ends, whose error it then returns. A waiting goroutine holds no thread. The
+// latch stays set: see Reset.
 func (l *Latch) Wait(ctx context.Context, timeout time.Duration) (Event, error) {
 	if !l.wait.TryLock() {
 		return 0, errors.New("cannot wait for latch: another goroutine already does")

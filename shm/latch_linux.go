@@ -8,7 +8,8 @@ import (
 )
 
 // bell is an eventfd in the runtime's poller. Ringing it and taking what was
-// rung go past os.File's Read and Write, which would wait, and allocate nothing.
+// rung go past os.File's Read and Write, which would wait, and allocate
+// nothing.
 type bell struct {
 	file  *os.File
 	raw   syscall.RawConn

@@ -30,8 +30,8 @@ func newMemfd(name string, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// checkRoom refuses what the machine cannot have, with ENOMEM: fallocate goes on
-// until somebody is killed. A cgroup's limit is not looked at.
+// checkRoom refuses what the machine cannot have, with ENOMEM: fallocate goes
+// on until somebody is killed. A cgroup's limit is not looked at.
 func checkRoom(size int64) error {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -52,9 +52,9 @@ func checkRoom(size int64) error {
 	return nil
 }
 
-// allocate gives the first size bytes of f their memory now: a machine without it
-// says so here, and not by a SIGBUS in the middle of a worker. It goes in pieces,
-// because a signal makes the kernel give up a whole piece.
+// allocate gives the first size bytes of f their memory now: a machine without
+// it says so here, and not by a SIGBUS in the middle of a worker. It goes in
+// pieces, because a signal makes the kernel give up a whole piece.
 func allocate(f *os.File, size int64) error {
 	const piece = 16 << 20
 	for at := int64(0); at < size; {
@@ -71,7 +71,8 @@ func allocate(f *os.File, size int64) error {
 }
 
 // seal fixes f's size for ever, and that nobody adds another seal: a shrinking
-// file would be a SIGBUS in whoever maps it, a F_SEAL_WRITE the end of the workers.
+// file would be a SIGBUS in whoever maps it, a F_SEAL_WRITE the end of the
+// workers.
 func seal(f *os.File) error {
 	_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
 	return os.NewSyscallError("fcntl(F_ADD_SEALS)", err)
@@ -143,8 +144,8 @@ func (m memory) unmap() error {
 	return os.NewSyscallError("munmap", unix.Munmap(m))
 }
 
-// reopenReadOnly opens f's file once more, for reading: what is passed on cannot
-// be mapped for writing.
+// reopenReadOnly opens f's file once more, for reading: what is passed on
+// cannot be mapped for writing.
 func reopenReadOnly(f *os.File) (*os.File, error) {
 	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -185,8 +186,9 @@ func monotonic() (uint64, error) {
 }
 
 // NewLatchEvent makes the eventfd of a slot's latch, non-blocking and
-// close-on-exec. The supervisor makes one per slot, keeps it over the restarts of its
-// workers, passes it to them as "latch" and rings it with Ring. The caller owns it.
+// close-on-exec. The supervisor makes one per slot, keeps it over the restarts
+// of its workers, passes it to them as "latch" and rings it with Ring. The
+// caller owns it.
 func NewLatchEvent() (int, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -199,8 +201,9 @@ func NewLatchEvent() (int, error) {
 var one = [8]byte{1}
 
 // Ring sets the latch behind an eventfd from outside of its segment: its owner
-// wakes up, or will not sleep, and finds it set. Rings before that are one. It never
-// waits and allocates nothing. A full counter is no error: the owner will wake.
+// wakes up, or will not sleep, and finds it set. Rings before that are one. It
+// never waits and allocates nothing. A full counter is no error: the owner will
+// wake.
 func Ring(fd int) error {
 	for {
 		_, err := unix.Write(fd, one[:])

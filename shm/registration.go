@@ -26,8 +26,8 @@ const (
 // NotifyNobody as NotifyPid asks that nobody is told of start and exit.
 const NotifyNobody = -1
 
-// RestartTime is bgw_restart_time. The zero value is not set, and refused: there
-// is no silent default.
+// RestartTime is bgw_restart_time. The zero value is not set, and refused:
+// there is no silent default.
 type RestartTime struct {
 	set     bool
 	seconds int64
@@ -59,8 +59,8 @@ func (r RestartTime) String() string {
 }
 
 // Definition is a worker to be registered: the fields of PostgreSQL's
-// BackgroundWorker, and what the bus has beside them. Empty fields are not sent, and
-// the supervisor's default counts. The supervisor checks all of it.
+// BackgroundWorker, and what the bus has beside them. Empty fields are not
+// sent, and the supervisor's default counts. The supervisor checks all of it.
 type Definition struct {
 	Name         string
 	Type         string // default: Name
@@ -169,9 +169,9 @@ func (w *Worker) plain(ctx context.Context, r control.Record) (control.Record, e
 	return a.record, err
 }
 
-// Ready says that this worker has done what it needs to before it is of use, with
-// a text for the administrator, which may be empty. It may be said again to
-// change the text.
+// Ready says that this worker has done what it needs to before it is of use,
+// with a text for the administrator, which may be empty. It may be said again
+// to change the text.
 func (w *Worker) Ready(ctx context.Context, status string) error {
 	if _, err := w.plain(ctx, control.Record{Type: control.Ready, Text: status}); err != nil {
 		return fmt.Errorf("cannot report as ready: %w", err)
@@ -180,7 +180,8 @@ func (w *Worker) Ready(ctx context.Context, status string) error {
 }
 
 // Register is RegisterDynamicBackgroundWorker. A RefusedError says why not: its
-// Reason names the field, its errno is EINVAL, EAGAIN (no free slot), EDQUOT, ESHUTDOWN or EPERM.
+// Reason names the field, its errno is EINVAL, EAGAIN (no free slot), EDQUOT,
+// ESHUTDOWN or EPERM.
 func (w *Worker) Register(ctx context.Context, d Definition) (Handle, error) {
 	p, err := d.pairs()
 	if err != nil {
@@ -193,29 +194,30 @@ func (w *Worker) Register(ctx context.Context, d Definition) (Handle, error) {
 	return a.Handle, nil
 }
 
-// Pid is GetBackgroundWorkerPid: pid is not 0 only with StatusStarted. A handle that
-// names nothing any more is StatusStopped. After the supervisor's death it is
-// StatusPostmasterDied, without an error.
+// Pid is GetBackgroundWorkerPid: pid is not 0 only with StatusStarted. A handle
+// that names nothing any more is StatusStopped. After the supervisor's death it
+// is StatusPostmasterDied, without an error.
 func (w *Worker) Pid(ctx context.Context, h Handle) (Status, int, error) {
 	return w.status(ctx, control.Record{Type: control.GetPid, Handle: h})
 }
 
-// WaitStartup is WaitForBackgroundWorkerStartup: it waits until the supervisor has
-// tried, and returns StatusStarted with the pid, StatusStopped, or
+// WaitStartup is WaitForBackgroundWorkerStartup: it waits until the supervisor
+// has tried, and returns StatusStarted with the pid, StatusStopped, or
 // StatusPostmasterDied (BGW-043). When ctx ends it returns ctx's error.
 func (w *Worker) WaitStartup(ctx context.Context, h Handle) (Status, int, error) {
 	return w.wait(ctx, control.WaitStartup, h, func(s Status) bool { return s == StatusNotYetStarted })
 }
 
 // WaitShutdown is WaitForBackgroundWorkerShutdown: StatusStopped or
-// StatusPostmasterDied. It returns at the first exit, although the worker may be started again.
+// StatusPostmasterDied. It returns at the first exit, although the worker may
+// be started again.
 func (w *Worker) WaitShutdown(ctx context.Context, h Handle) (Status, error) {
 	s, _, err := w.wait(ctx, control.WaitShutdown, h, func(s Status) bool { return s == StatusStarted || s == StatusNotYetStarted })
 	return s, err
 }
 
-// waitStep is how long one wait may last in the supervisor, which answers within
-// 20 s anyhow.
+// waitStep is how long one wait may last in the supervisor, which answers
+// within 20 s anyhow.
 const waitStep = 20 * time.Second
 
 // wait repeats a wait as long as the answer is that it is not over.
@@ -248,9 +250,10 @@ func (w *Worker) Terminate(ctx context.Context, h Handle) error {
 	return nil
 }
 
-// PeerLatch asks for the latch of the slot's worker, whoever that is at the time of
-// a Set. While this process is attached, setting it costs a system call only if
-// its owner sleeps, or is not attached to the same segment. The caller closes it.
+// PeerLatch asks for the latch of the slot's worker, whoever that is at the
+// time of a Set. While this process is attached, setting it costs a system call
+// only if its owner sleeps, or is not attached to the same segment. The caller
+// closes it.
 func (w *Worker) PeerLatch(ctx context.Context, slot uint32) (*PeerLatch, error) {
 	a, err := w.call(ctx, control.Record{Type: control.Latch, Slot: slot})
 	if err == nil && a.fd < 0 {

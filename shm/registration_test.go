@@ -236,8 +236,8 @@ func TestPeerLatch(t *testing.T) {
 	}
 }
 
-// TestLateAnswerLeaksNothing: an answer with a descriptor whose caller has given up
-// is closed.
+// TestLateAnswerLeaksNothing: an answer with a descriptor whose caller has
+// given up is closed.
 func TestLateAnswerLeaksNothing(t *testing.T) {
 	s := newSupervisor(t)
 	w := s.open()

@@ -8,9 +8,9 @@ import (
 )
 
 // Segment is a segment as its supervisor holds it: a sealed memfd, which it
-// passes to workers and never maps, because after the first worker nothing in it
-// can be trusted. Its name, size and incarnation are the supervisor's own memory. The
-// methods may be called concurrently, but for Close.
+// passes to workers and never maps, because after the first worker nothing in
+// it can be trusted. Its name, size and incarnation are the supervisor's own
+// memory. The methods may be called concurrently, but for Close.
 type Segment struct {
 	file        *os.File
 	name        string
@@ -19,10 +19,10 @@ type Segment struct {
 }
 
 // Create makes the memory of a segment and seals its size. name has 1 to
-// MaxSegmentName bytes without NUL; size is in bytes, MinSize to MaxSize, and rounded up to 64
-// KiB. All of it is allocated here (and charged to the caller's cgroup): about 0.35
-// µs per 4 KiB. The error wraps syscall.ENOSPC, ENOMEM or EFBIG where memory or a limit
-// forbids it.
+// MaxSegmentName bytes without NUL; size is in bytes, MinSize to MaxSize, and
+// rounded up to 64 KiB. All of it is allocated here (and charged to the
+// caller's cgroup): about 0.35 µs per 4 KiB. The error wraps syscall.ENOSPC,
+// ENOMEM or EFBIG where memory or a limit forbids it.
 func Create(name string, size int64) (*Segment, error) {
 	if err := checkSegmentName(name); err != nil {
 		return nil, err
@@ -71,10 +71,10 @@ func advice(err error) string {
 }
 
 // FromFile takes over a segment from its descriptor, which an earlier image of
-// this process made with Create; name and incarnation are what that image wrote down,
-// since nothing in the memory itself can be trusted. ErrDamaged if it is not that
-// segment, or if a worker has overwritten its header: such a segment has to be
-// renewed. On success the Segment owns f.
+// this process made with Create; name and incarnation are what that image wrote
+// down, since nothing in the memory itself can be trusted. ErrDamaged if it is
+// not that segment, or if a worker has overwritten its header: such a segment
+// has to be renewed. On success the Segment owns f.
 func FromFile(f *os.File, name string, incarnation uint64) (*Segment, error) {
 	if err := checkSegmentName(name); err != nil {
 		return nil, err
@@ -117,7 +117,8 @@ func (s *Segment) Incarnation() uint64 { return s.incarnation }
 // File is the memfd; the Segment owns it.
 func (s *Segment) File() *os.File { return s.file }
 
-// Fd is the memfd's number, to be passed to a worker as "segment"; valid until Close.
+// Fd is the memfd's number, to be passed to a worker as "segment"; valid until
+// Close.
 func (s *Segment) Fd() int { return int(s.file.Fd()) }
 
 // Close gives the supervisor's descriptor up; the memory lives as long as a

@@ -149,8 +149,8 @@ func memfd(t testing.TB, content []byte, seals int) *os.File {
 	return f
 }
 
-// sealedHeader is a sparse file of size bytes with h as it is, and its
-// checksum made right unless it was changed on purpose.
+// sealedHeader is a sparse file of size bytes with h as it is, and its checksum
+// made right unless it was changed on purpose.
 func sealedHeader(t testing.TB, h []byte, size int64) *os.File {
 	t.Helper()
 	f := memfd(t, h, 0)
@@ -285,9 +285,10 @@ func TestAttachForeign(t *testing.T) {
 	}
 }
 
-// FuzzAttach changes a good header and the index behind it, at places and to values
-// that the input gives (12 bytes each: u32 place, u64 value): there is an error, or
-// everything works, and never a fault. The checksum is made right, or is part of it.
+// FuzzAttach changes a good header and the index behind it, at places and to
+// values that the input gives (12 bytes each: u32 place, u64 value): there is
+// an error, or everything works, and never a fault. The checksum is made right,
+// or is part of it.
 func FuzzAttach(f *testing.F) {
 	const words = headerRoom
 	const records = headerRoom + 8*MaxAreas

@@ -77,8 +77,8 @@ func (s *Slots) All() iter.Seq2[uint32, Entry] {
 }
 
 // Writing takes less than a microsecond, but the writer may lose its CPU in the
-// middle. A reader yields so many times, then sleeps so many times, which is half a
-// second at least, until it takes the writer for dead.
+// middle. A reader yields so many times, then sleeps so many times, which is
+// half a second at least, until it takes the writer for dead.
 const (
 	yields = 1000
 	naps   = 500

@@ -117,8 +117,9 @@ func TestSlotsReadOnly(t *testing.T) {
 	}
 }
 
-// TestSlotsUnprivileged: the supervisor's own user, which is not root, can make a
-// table though it cannot be dumped, and cannot open what workers get for writing.
+// TestSlotsUnprivileged: the supervisor's own user, which is not root, can make
+// a table though it cannot be dumped, and cannot open what workers get for
+// writing.
 func TestSlotsUnprivileged(t *testing.T) {
 	if os.Getenv("SHM_TEST_CHILD") == "" {
 		if os.Getuid() != 0 {
@@ -148,8 +149,8 @@ func TestSlotsUnprivileged(t *testing.T) {
 	create(t, "main", MinSize)
 }
 
-// TestSlotsSparse: 16,384 entries are there, and only what was used takes memory,
-// also after somebody has looked at all of them.
+// TestSlotsSparse: 16,384 entries are there, and only what was used takes
+// memory, also after somebody has looked at all of them.
 func TestSlotsSparse(t *testing.T) {
 	table, slots := tables(t)
 	for slot := range uint32(100) {

@@ -7,8 +7,8 @@ import (
 )
 
 // SlotTable is the slot table as the supervisor holds it. It has MaxSlots
-// entries always, of which only those that were used take memory; it is
-// written and never read back. One goroutine at a time may use it.
+// entries always, of which only those that were used take memory; it is written
+// and never read back. One goroutine at a time may use it.
 type SlotTable struct {
 	file *os.File
 	read *os.File
@@ -37,8 +37,8 @@ func CreateSlots(limit int) (*SlotTable, error) {
 }
 
 // SlotTableFromFile takes over the table behind f, which an earlier image of
-// this process made; used is what Used said there. Readers see no break. On success the
-// table owns f.
+// this process made; used is what Used said there. Readers see no break. On
+// success the table owns f.
 func SlotTableFromFile(f *os.File, used uint32, limit int) (*SlotTable, error) {
 	size, err := sealedSize(int(f.Fd()))
 	if err == nil && size != slotsSize {
@@ -91,8 +91,9 @@ func (t *SlotTable) SetMax(limit int) error {
 }
 
 // Set writes the entry of a slot below MaxSlots; a higher one is a bug and
-// panics. It makes no system call and allocates nothing. Readers see the entry before it
-// or this one, never a mixture, and never have to wait for a supervisor that died.
+// panics. It makes no system call and allocates nothing. Readers see the entry
+// before it or this one, never a mixture, and never have to wait for a
+// supervisor that died.
 func (t *SlotTable) Set(slot uint32, e Entry) {
 	if slot >= MaxSlots {
 		panic(fmt.Sprintf("pg-bgwd: internal error: slot %d of %d", slot, MaxSlots))
@@ -120,15 +121,16 @@ const entryWords = (288 + MaxSegmentName + 1) / 8
 // Used is one more than the highest slot that was ever written.
 func (t *SlotTable) Used() uint32 { return t.used }
 
-// File is the descriptor that can write, for SlotTableFromFile in a later image; the
-// table owns it.
+// File is the descriptor that can write, for SlotTableFromFile in a later
+// image; the table owns it.
 func (t *SlotTable) File() *os.File { return t.file }
 
 // ReadOnlyFile is what workers get as "slots": it cannot be mapped for writing.
 // It is no boundary against malice of the same user. The table owns it.
 func (t *SlotTable) ReadOnlyFile() *os.File { return t.read }
 
-// Close unmaps the table and closes its descriptors; nothing may be called after it.
+// Close unmaps the table and closes its descriptors; nothing may be called
+// after it.
 func (t *SlotTable) Close() error {
 	return errors.Join(t.mem.unmap(), t.read.Close(), t.file.Close())
 }

@@ -33,10 +33,11 @@ type Worker struct {
 	slotsErr  error
 }
 
-// Open reads what the supervisor says in the environment (PGBGW_FDS and others) and
-// takes over the descriptors it passed, all made close-on-exec. It attaches
-// nothing and waits for nothing. ErrNotWorker in a process that no supervisor started; another
-// error names each variable and descriptor that is wrong. Call it once, and Close before a normal exit.
+// Open reads what the supervisor says in the environment (PGBGW_FDS and others)
+// and takes over the descriptors it passed, all made close-on-exec. It attaches
+// nothing and waits for nothing. ErrNotWorker in a process that no supervisor
+// started; another error names each variable and descriptor that is wrong. Call
+// it once, and Close before a normal exit.
 func Open() (*Worker, error) { return open(os.LookupEnv) }
 
 func open(lookup func(string) (string, bool)) (*Worker, error) {
@@ -113,11 +114,13 @@ func (w *Worker) supervisorDied() {
 	w.latch.interrupt()
 }
 
-// Self is what this process was registered as (MyBgworkerEntry). Extra is shared.
+// Self is what this process was registered as (MyBgworkerEntry). Extra is
+// shared.
 func (w *Worker) Self() BackgroundWorker { return w.self }
 
-// Done is closed when the supervisor is gone (POSTMASTER_DIED): nothing restarts
-// this process any more, and it should end. A server's outage never closes it.
+// Done is closed when the supervisor is gone (POSTMASTER_DIED): nothing
+// restarts this process any more, and it should end. A server's outage never
+// closes it.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
 // Latch is this process's own latch (MyLatch).
@@ -148,10 +151,10 @@ func (w *Worker) inside() *attachment {
 
 // Attach maps the segment, checks it and tells the supervisor, for whom this
 // process is attached from then on: ending without Detach or Close is a crash,
-// which ends all attached workers of the segment. ErrDamaged where the memory is not what it
-// should be; a RefusedError with ESTALE where the segment was renewed after a
-// crash, upon which this process should end with exit code 1 to be started again. Attached
-// already is no error.
+// which ends all attached workers of the segment. ErrDamaged where the memory
+// is not what it should be; a RefusedError with ESTALE where the segment was
+// renewed after a crash, upon which this process should end with exit code 1 to
+// be started again. Attached already is no error.
 func (w *Worker) Attach(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -204,9 +207,10 @@ func (w *Worker) enter(ctx context.Context, a *attachment) error {
 	return nil
 }
 
-// Detach tells the supervisor that this process uses the segment no more; how it
-// ends is then its own affair. What Area returned must not be used any longer; it
-// stays mapped, so that a mistake is no fault. Not attached is no error.
+// Detach tells the supervisor that this process uses the segment no more; how
+// it ends is then its own affair. What Area returned must not be used any
+// longer; it stays mapped, so that a mistake is no fault. Not attached is no
+// error.
 func (w *Worker) Detach(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,12 +230,14 @@ func (w *Worker) detachLocked(ctx context.Context) error {
 	return nil
 }
 
-// Area returns the area of that name in the segment (ShmemInitStruct): size bytes,
-// aligned to 128, of zeros when it is new. found is false for the one caller in all
-// processes that made it. The same name and size give the same memory everywhere, another size an
-// error that wraps ErrAreaSize (BGW-133). name has 1 to MaxAreaName bytes without NUL.
-// Areas are never freed; ENOMEM or ENOSPC (wrapped) when there is no room. Others may see the area before
-// its maker has filled it: let zero mean not ready, and set it by an atomic store. A lookup takes no lock.
+// Area returns the area of that name in the segment (ShmemInitStruct): size
+// bytes, aligned to 128, of zeros when it is new. found is false for the one
+// caller in all processes that made it. The same name and size give the same
+// memory everywhere, another size an error that wraps ErrAreaSize (BGW-133).
+// name has 1 to MaxAreaName bytes without NUL. Areas are never freed; ENOMEM or
+// ENOSPC (wrapped) when there is no room. Others may see the area before its
+// maker has filled it: let zero mean not ready, and set it by an atomic store.
+// A lookup takes no lock.
 func (w *Worker) Area(name string, size int) (data []byte, found bool, err error) {
 	a := w.inside()
 	if a == nil {
@@ -243,8 +249,8 @@ func (w *Worker) Area(name string, size int) (data []byte, found bool, err error
 // closeTimeout bounds Close's wait for a supervisor that does not answer.
 const closeTimeout = 5 * time.Second
 
-// Close detaches and closes the descriptors. The process should end soon after it.
-// Closing again does nothing.
+// Close detaches and closes the descriptors. The process should end soon after
+// it. Closing again does nothing.
 func (w *Worker) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -84,7 +84,8 @@ func TestWorkerLife(t *testing.T) {
 	if _, err := slots.Entry(3); err != nil {
 		t.Errorf("the slot table is gone with the worker: %v", err)
 	}
-	// segment, table and its reading, latch, socket, death: what is the supervisor's.
+	// segment, table and its reading, latch, socket, death: what is the
+	// supervisor's.
 	if after := openFds(t); after > before+6+4 { // and the runtime's poller
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
@@ -113,8 +114,8 @@ func TestAttachRefused(t *testing.T) {
 	}
 }
 
-// TestAttachDamaged: memory that is not a segment is refused before the supervisor
-// hears of it.
+// TestAttachDamaged: memory that is not a segment is refused before the
+// supervisor hears of it.
 func TestAttachDamaged(t *testing.T) {
 	s := newSupervisor(t)
 	unix.Close(s.worker["segment"])
@@ -310,7 +311,8 @@ func TestSupervisorTalksNonsense(t *testing.T) {
 	}
 }
 
-// TestWorkerCosts holds what a worker has open: goroutines, and no threads that wait.
+// TestWorkerCosts holds what a worker has open: goroutines, and no threads that
+// wait.
 func TestWorkerCosts(t *testing.T) {
 	s := newSupervisor(t)
 	goroutines, fds := runtime.NumGoroutine(), openFds(t)

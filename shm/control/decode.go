@@ -9,8 +9,8 @@ import (
 )
 
 // ErrMalformed is wrapped by every error of Decode that is neither a
-// VersionError nor an UnknownTypeError. The peer does not speak this language: the
-// supervisor closes the socket.
+// VersionError nor an UnknownTypeError. The peer does not speak this language:
+// the supervisor closes the socket.
 var ErrMalformed = errors.New("malformed control record")
 
 // VersionError is returned for a record of another version. Its type and id
@@ -31,10 +31,11 @@ func (e *UnknownTypeError) Error() string {
 
 const maxErrno = 4095 // include/linux/err.h, MAX_ERRNO
 
-// Decode reads one whole record from b into r and keeps nothing of b. What was in r
-// before is gone. After an error only Type and ID count, and those only if the
-// error is a VersionError or an UnknownTypeError. Every length is checked against
-// what is there before anything is allocated for it; bytes left over are an error.
+// Decode reads one whole record from b into r and keeps nothing of b. What was
+// in r before is gone. After an error only Type and ID count, and those only if
+// the error is a VersionError or an UnknownTypeError. Every length is checked
+// against what is there before anything is allocated for it; bytes left over
+// are an error.
 func (r *Record) Decode(b []byte) error {
 	*r = Record{}
 	if len(b) < HeaderSize || len(b) > MaxRecord {

@@ -54,8 +54,8 @@
 //	10    Latch          u32 slot                              - (an eventfd comes with the record)
 //
 // Each answer's body begins with an i32: 0, or a negative errno. With an errno
-// a text follows that tells a person the reason, and nothing else. So an answer to
-// an unknown type can be read by everybody.
+// a text follows that tells a person the reason, and nothing else. So an answer
+// to an unknown type can be read by everybody.
 //
 // The one event:
 //
@@ -64,13 +64,13 @@
 //
 // Register has at most 64 pairs, no key twice, with the key names of the bus
 // interface (Name, Flags, Command, ...; see the Key constants) and at most 64
-// bytes of a key. Lists of strings are kind 5, Environment a list of NAME=value,
-// RestartTime an i64 in seconds, MainArg, NotifyPid, KillTimeoutUSec and
-// StopWithOwner (0 or 1) u64, Extra bytes, all others text. Its flags: bit 0 asks
-// for SIGUSR1 to the registrant beside its latch.
+// bytes of a key. Lists of strings are kind 5, Environment a list of
+// NAME=value, RestartTime an i64 in seconds, MainArg, NotifyPid,
+// KillTimeoutUSec and StopWithOwner (0 or 1) u64, Extra bytes, all others text.
+// Its flags: bit 0 asks for SIGUSR1 to the registrant beside its latch.
 //
-// Statuses are PostgreSQL's BgwHandleStatus: 0 started, 1 not yet started,
-// 2 stopped, 3 the supervisor died. States are those of the slot table, see
+// Statuses are PostgreSQL's BgwHandleStatus: 0 started, 1 not yet started, 2
+// stopped, 3 the supervisor died. States are those of the slot table, see
 // package shm.
 //
 // # Errors in answers
@@ -88,14 +88,15 @@
 //	ENOSYS           unknown request type
 //	EPROTONOSUPPORT  unknown version
 //
-// A terminate or a wait on a handle that names nothing any more is no error: its
-// worker is stopped (BGW-032 to BGW-034).
+// A terminate or a wait on a handle that names nothing any more is no error:
+// its worker is stopped (BGW-032 to BGW-034).
 //
 // # Vectors
 //
-// Each testdata/*.hex is one record in hexadecimal, after a line that begins with
-// # and has its fields as JSON. Each testdata/bad/*.hex is a record that has to be
-// refused, after a line that says why.
+// Each testdata/*.hex is one record in hexadecimal, after a comment line with
+// its fields as JSON. Each testdata/bad/*.hex is a record that has to be
+// refused, after a comment line that says why. Comment lines begin with a
+// number sign.
 //
 // # Versions
 //

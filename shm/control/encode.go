@@ -11,9 +11,9 @@ var le = binary.LittleEndian
 
 // Append encodes r at the end of dst and returns the longer slice; on error it
 // returns dst as it was. It fails where Decode would refuse the result: an
-// unknown type (UnknownTypeError), a text that is no UTF-8 or holds NUL, too many
-// or doubled pairs, a record above MaxRecord. The reason of a refusal is mended and
-// cut instead, so that a Refuse can always be sent.
+// unknown type (UnknownTypeError), a text that is no UTF-8 or holds NUL, too
+// many or doubled pairs, a record above MaxRecord. The reason of a refusal is
+// mended and cut instead, so that a Refuse can always be sent.
 func (r *Record) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
 	e := encoder{b: append(dst, make([]byte, HeaderSize)...)}

@@ -98,7 +98,8 @@ const (
 	KeyStopWithOwner = "StopWithOwner"
 )
 
-// RegisterSignal is the flag of Register that asks for SIGUSR1 to the registrant.
+// RegisterSignal is the flag of Register that asks for SIGUSR1 to the
+// registrant.
 const RegisterSignal uint64 = 1 << 0
 
 // Pair is one field of a definition. Value is a string, uint64, int64, []byte
@@ -140,7 +141,8 @@ type Record struct {
 	ExitSignal  int32 // 0: none
 }
 
-// Refuse is the answer to r with an errno (not 0) and the reason, whatever r's type.
+// Refuse is the answer to r with an errno (not 0) and the reason, whatever r's
+// type.
 func (r *Record) Refuse(errno syscall.Errno, reason string) Record {
 	return Record{Type: r.Type.Answer(), ID: r.ID, Errno: errno, Text: reason}
 }

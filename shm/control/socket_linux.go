@@ -9,8 +9,8 @@ import (
 )
 
 // NewPair makes the two ends of a control socket, both close-on-exec. The
-// supervisor's end is non-blocking; the worker's end is not, as a worker that was
-// written in another language expects. The caller owns both.
+// supervisor's end is non-blocking; the worker's end is not, as a worker that
+// was written in another language expects. The caller owns both.
 func NewPair() (supervisor, worker int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -25,8 +25,8 @@ func NewPair() (supervisor, worker int, err error) {
 }
 
 // Send sends one encoded record and never waits: unix.EAGAIN says that the peer
-// does not read, unix.EPIPE or unix.ECONNRESET that it is gone (both wrapped). pass is a
-// descriptor to go with it, or -1; the caller still owns it.
+// does not read, unix.EPIPE or unix.ECONNRESET that it is gone (both wrapped).
+// pass is a descriptor to go with it, or -1; the caller still owns it.
 func Send(fd int, record []byte, pass int) error {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	var rights []byte
@@ -42,10 +42,10 @@ func Send(fd int, record []byte, pass int) error {
 }
 
 // Receive reads one record into buf, which should have MaxRecord bytes, and
-// returns its length; fd must be non-blocking. Descriptors that came with it are
-// dropped by the kernel: nobody can fill the supervisor's table. io.EOF says that the
-// peer is gone, unix.EAGAIN (wrapped) that there is nothing. A record longer than
-// buf is cut, which Decode then notices.
+// returns its length; fd must be non-blocking. Descriptors that came with it
+// are dropped by the kernel: nobody can fill the supervisor's table. io.EOF
+// says that the peer is gone, unix.EAGAIN (wrapped) that there is nothing. A
+// record longer than buf is cut, which Decode then notices.
 func Receive(fd int, buf []byte) (int, error) {
 	for {
 		n, err := unix.Read(fd, buf)
@@ -65,7 +65,8 @@ func Receive(fd int, buf []byte) (int, error) {
 // close-on-exec, which the caller then owns, or -1.
 func ReceiveWith(fd int, buf []byte) (n, passed int, err error) {
 	var oob [unix.SizeofCmsghdr + 8]byte
-	// CmsgLen and not CmsgSpace: the padding would be room for a second descriptor.
+	// CmsgLen and not CmsgSpace: the padding would be room for a second
+	// descriptor.
 	room := oob[:unix.CmsgLen(4)]
 	for {
 		n, oobn, flags, _, err := unix.Recvmsg(fd, buf, room, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
