@@ -31,11 +31,9 @@ func (s *session) take(m *dbus.Message) *Error {
 	c.iface, _ = m.Headers[dbus.FieldInterface].Value().(string)
 	c.member, _ = m.Headers[dbus.FieldMember].Value().(string)
 	go func() {
-		defer s.leave(p)
-		<-s.ready
-		if s.ctx.Err() == nil {
-			c.answer(c.guard(fresh))
-		}
+		results, err := c.guard(fresh)
+		s.leave(p) // before the answer: who has it may call again
+		c.answer(results, err)
 	}()
 	return nil
 }
@@ -49,6 +47,7 @@ func (c *call) guard(fresh bool) (results []any, err error) {
 			results, err = nil, Errorf(ErrorFailed, "internal error in %s; the log has more", c.member)
 		}
 	}()
+	<-c.session.ready
 	if err := c.session.identify(c.peer, fresh); err != nil {
 		return nil, err
 	}
@@ -58,7 +57,7 @@ func (c *call) guard(fresh bool) (results []any, err error) {
 
 // answer sends the results or the error, if the caller wants an answer. Results that do not make a message become an error.
 func (c *call) answer(results []any, err error) {
-	if c.message.Flags&dbus.FlagNoReplyExpected != 0 {
+	if c.message.Flags&dbus.FlagNoReplyExpected != 0 || c.session.ctx.Err() != nil {
 		return
 	}
 	conn, serial := c.session.conn.framed, c.message.Serial()

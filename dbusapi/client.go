@@ -10,7 +10,7 @@ import (
 )
 
 // Client calls a Server. Its methods may be used from any goroutine; each returns when ctx ends, with ctx's error. An
-// error from the bus is an [*Error]; IsError(err, ...) decides.
+// error from the bus is an [*Error]; IsError and IsNoDaemon decide. Only a registration has the bus start the daemon.
 type Client struct {
 	conn    *busConn
 	signals *clientSignals
@@ -48,24 +48,24 @@ func (c *Client) Close() error { return c.conn.Close() }
 
 // RegisterDynamicBackgroundWorker registers a worker. def needs Flags and RestartTime.
 func (c *Client) RegisterDynamicBackgroundWorker(ctx context.Context, def Definition, flags RegisterFlags) (Handle, error) {
-	return c.handle(c.change(ctx, "RegisterDynamicBackgroundWorker", EncodeDefinition(def), uint64(flags)))
+	return c.handle(c.register(ctx, "RegisterDynamicBackgroundWorker", EncodeDefinition(def), uint64(flags)))
 }
 
 // Instantiate registers a worker from a template.
 func (c *Client) Instantiate(ctx context.Context, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error) {
-	return c.handle(c.change(ctx, "Instantiate", template, argument, EncodeDefinition(overrides), uint64(flags)))
+	return c.handle(c.register(ctx, "Instantiate", template, argument, EncodeDefinition(overrides), uint64(flags)))
 }
 
 // GetBackgroundWorkerPid returns the status and, if started, the pid. StatusPostmasterDied when the name has no owner.
 func (c *Client) GetBackgroundWorkerPid(ctx context.Context, h Handle) (Status, uint32, error) {
-	return c.statusAndPID(c.look(ctx, "GetBackgroundWorkerPid", h.Path()))
+	return c.statusAndPID(c.manager(ctx, "GetBackgroundWorkerPid", h.Path()))
 }
 
 // WaitForBackgroundWorkerStartup returns when the start of the worker was tried (StatusStarted with a pid, or
 // StatusStopped), or the daemon is gone (StatusPostmasterDied). It repeats the 20 s waits until ctx ends.
 func (c *Client) WaitForBackgroundWorkerStartup(ctx context.Context, h Handle) (Status, uint32, error) {
 	for {
-		status, pid, err := c.statusAndPID(c.look(ctx, "WaitForBackgroundWorkerStartup", h.Path(), microseconds(ctx)))
+		status, pid, err := c.statusAndPID(c.manager(ctx, "WaitForBackgroundWorkerStartup", h.Path(), microseconds(ctx)))
 		if err != nil || status != StatusNotYetStarted {
 			return status, pid, err
 		}
@@ -84,7 +84,7 @@ func (c *Client) WaitForBackgroundWorkerShutdown(ctx context.Context, h Handle) 
 			return statusOfError(err)
 		}
 		var status Status
-		err = c.look(ctx, "WaitForBackgroundWorkerShutdown", h.Path(), microseconds(ctx)).Store(&status)
+		err = c.manager(ctx, "WaitForBackgroundWorkerShutdown", h.Path(), microseconds(ctx)).Store(&status)
 		if err != nil || status == StatusStopped {
 			return statusOr(status, err)
 		}
@@ -101,13 +101,13 @@ func (c *Client) WaitForBackgroundWorkerShutdown(ctx context.Context, h Handle) 
 
 // TerminateBackgroundWorker has the worker ended and unregistered. No error for a stale handle.
 func (c *Client) TerminateBackgroundWorker(ctx context.Context, h Handle) error {
-	return fromBus(c.change(ctx, "TerminateBackgroundWorker", h.Path(), uint64(0)).Err)
+	return fromBus(c.manager(ctx, "TerminateBackgroundWorker", h.Path(), uint64(0)).Err)
 }
 
 // ListWorkers returns one row per worker, ordered by slot and generation.
 func (c *Client) ListWorkers(ctx context.Context) ([]ListEntry, error) {
 	var rows []listRow
-	if err := c.look(ctx, "ListWorkers").Store(&rows); err != nil {
+	if err := c.manager(ctx, "ListWorkers").Store(&rows); err != nil {
 		return nil, fromBus(err)
 	}
 	out := make([]ListEntry, len(rows))
@@ -123,29 +123,31 @@ func (c *Client) ListWorkers(ctx context.Context) ([]ListEntry, error) {
 
 // GetWorker returns the handle of the one worker with that label: ErrorNoSuchWorker, ErrorAmbiguousLabel.
 func (c *Client) GetWorker(ctx context.Context, label string) (Handle, error) {
-	return c.handle(c.look(ctx, "GetWorker", label))
+	return c.handle(c.manager(ctx, "GetWorker", label))
 }
 
 // Subscribe asks for all signals, not only an owner's. Events does it for its caller.
-func (c *Client) Subscribe(ctx context.Context) error { return fromBus(c.look(ctx, "Subscribe").Err) }
+func (c *Client) Subscribe(ctx context.Context) error {
+	return fromBus(c.manager(ctx, "Subscribe").Err)
+}
 
 // Unsubscribe is the reverse of Subscribe. Leaving the bus does the same.
 func (c *Client) Unsubscribe(ctx context.Context) error {
-	return fromBus(c.look(ctx, "Unsubscribe").Err)
+	return fromBus(c.manager(ctx, "Unsubscribe").Err)
 }
 
 // Reload has the configuration read again. ErrorConfigurationInvalid carries the diagnostics.
-func (c *Client) Reload(ctx context.Context) error { return fromBus(c.change(ctx, "Reload").Err) }
+func (c *Client) Reload(ctx context.Context) error { return fromBus(c.manager(ctx, "Reload").Err) }
 
 // Dump returns the daemon's state as text for a person.
 func (c *Client) Dump(ctx context.Context) (text string, err error) {
-	err = c.look(ctx, "Dump").Store(&text)
+	err = c.manager(ctx, "Dump").Store(&text)
 	return text, fromBus(err)
 }
 
 // Shutdown ends the daemon; it returns when that has begun.
 func (c *Client) Shutdown(ctx context.Context, mode ShutdownMode) error {
-	return fromBus(c.look(ctx, "Shutdown", string(mode), uint64(0)).Err)
+	return fromBus(c.manager(ctx, "Shutdown", string(mode), uint64(0)).Err)
 }
 
 // Manager returns the daemon's properties.
@@ -191,7 +193,7 @@ func (c *Client) Stop(ctx context.Context, h Handle) error { return c.worker(ctx
 
 // Start releases a held worker, skips a restart wait, or registers an ended definition again, then under a new handle.
 func (c *Client) Start(ctx context.Context, h Handle) (Handle, error) {
-	return c.handle(c.call(ctx, h.Path(), WorkerInterface, "Start", 0, uint64(0)))
+	return c.handle(c.call(ctx, h.Path(), WorkerInterface, "Start", dbus.FlagNoAutoStart, uint64(0)))
 }
 
 // Restart ends the worker's process and starts it again.
@@ -202,5 +204,5 @@ func (c *Client) Terminate(ctx context.Context, h Handle) error { return c.worke
 
 // Signal sends a signal to the worker's main process; sig is 1 to 64.
 func (c *Client) Signal(ctx context.Context, h Handle, sig int32) error {
-	return fromBus(c.call(ctx, h.Path(), WorkerInterface, "Signal", 0, sig, uint64(0)).Err)
+	return fromBus(c.call(ctx, h.Path(), WorkerInterface, "Signal", dbus.FlagNoAutoStart, sig, uint64(0)).Err)
 }

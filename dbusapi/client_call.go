@@ -20,18 +20,19 @@ type listRow struct {
 	Since   uint64
 }
 
-// look calls a method of the manager without having the daemon started for it.
-func (c *Client) look(ctx context.Context, member string, args ...any) *dbus.Call {
+// manager calls a method of the manager. The bus does not start the daemon for it: all but a registration is about what a
+// running daemon has.
+func (c *Client) manager(ctx context.Context, member string, args ...any) *dbus.Call {
 	return c.call(ctx, ManagerPath, ManagerInterface, member, dbus.FlagNoAutoStart, args...)
 }
 
-// change calls a method of the manager; the bus starts the daemon if it is not there.
-func (c *Client) change(ctx context.Context, member string, args ...any) *dbus.Call {
+// register calls a method of the manager; the bus starts the daemon if it is not there.
+func (c *Client) register(ctx context.Context, member string, args ...any) *dbus.Call {
 	return c.call(ctx, ManagerPath, ManagerInterface, member, 0, args...)
 }
 
 func (c *Client) worker(ctx context.Context, h Handle, member string) error {
-	return fromBus(c.call(ctx, h.Path(), WorkerInterface, member, 0, uint64(0)).Err)
+	return fromBus(c.call(ctx, h.Path(), WorkerInterface, member, dbus.FlagNoAutoStart, uint64(0)).Err)
 }
 
 func (c *Client) call(ctx context.Context, path dbus.ObjectPath, iface, member string, flags dbus.Flags, args ...any) *dbus.Call {
@@ -79,7 +80,7 @@ func statusOr(status Status, err error) (Status, error) {
 func statusOfError(err error) (Status, error) {
 	err = fromBus(err)
 	switch {
-	case IsError(err, errorServiceUnknown), IsError(err, errorNameHasNoOwner), IsError(err, errorNoReply):
+	case IsNoDaemon(err):
 		return StatusPostmasterDied, nil
 	case IsError(err, ErrorUnknownObject):
 		return StatusStopped, nil

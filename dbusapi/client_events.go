@@ -56,7 +56,7 @@ func (c *Client) Events(ctx context.Context, all bool) (<-chan Event, error) {
 		return nil, err
 	}
 	if all {
-		if err := c.Subscribe(ctx); err != nil && !IsError(err, errorServiceUnknown) && !IsError(err, errorNameHasNoOwner) {
+		if err := c.Subscribe(ctx); err != nil && !IsNoDaemon(err) {
 			stop()
 			return nil, err
 		}

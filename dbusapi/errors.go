@@ -86,6 +86,12 @@ func IsError(err error, name string) bool {
 	return ok && e.Name == name
 }
 
+// IsNoDaemon reports whether err, from a Client, says that nobody owns the bus name, or that its owner left before it
+// answered.
+func IsNoDaemon(err error) bool {
+	return IsError(err, errorServiceUnknown) || IsError(err, errorNameHasNoOwner) || IsError(err, errorNoReply)
+}
+
 // sendable are the names that a Server sends. The library drops an error with a name of bad syntax, and its caller
 // would wait for ever.
 var sendable = []string{

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -99,8 +100,21 @@ func TestHostileMessages(t *testing.T) {
 			}
 		})
 	}
-	if len(f.lost) != 0 {
-		t.Error("the bus was lost")
+	conn, err := dialBus(testContext(t), b.address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	signal := rawCall("a{gy}", 1, signatureKey)
+	signal[offType] = byte(dbus.TypeSignal)
+	if _, err := conn.framed.Write(signal); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.BusObject().Call(peerInterface+".Ping", 0).Err; err != nil { // the broker passed the signal on before this
+		t.Errorf("the broker did not take the signal: %v", err)
+	}
+	if _, err := watcher.Manager(testContext(t)); err != nil || len(f.lost) != 0 {
+		t.Errorf("afterwards: %v; the bus was lost %d times", err, len(f.lost))
 	}
 }
 
@@ -239,6 +253,78 @@ func TestPipelinedCalls(t *testing.T) {
 	}
 	mu.Unlock()
 	invoke(t, conn, ManagerPath, ManagerInterface+".ListWorkers", "")
+}
+
+// TestAllowedOutstanding: who keeps to the bound is never refused, however fast he is.
+func TestAllowedOutstanding(t *testing.T) {
+	b := newBus(t, 0)
+	b.serve(Options{})
+	object := b.raw().Object(BusName, ManagerPath)
+	done := make(chan *dbus.Call, maxCalls)
+	for i := range 3000 {
+		if i >= maxCalls {
+			if c := receive(t, done, "answer"); c.Err != nil {
+				t.Fatal(c.Err)
+			}
+		}
+		object.Go(ManagerInterface+".ListWorkers", 0, done)
+	}
+}
+
+// TestNoReply: a call that wants no answer gets none, not even an error, and is carried out.
+func TestNoReply(t *testing.T) {
+	b := newBus(t, 0)
+	_, f := b.serve(Options{})
+	called := make(chan string, 10)
+	f.hook(func(_ context.Context, method string) error {
+		called <- method
+		return errors.New("no")
+	})
+	messages := make(chan *dbus.Message, 10)
+	conn := b.raw()
+	conn.Eavesdrop(messages)
+	conn.Object(BusName, ManagerPath).Go(ManagerInterface+".Reload", dbus.FlagNoReplyExpected, nil)
+	conn.Object(BusName, ManagerPath).Go(ManagerInterface+".Reload", dbus.FlagNoReplyExpected, nil, "wrong")
+	conn.Object(BusName, ManagerPath).Go(peerInterface+".Ping", 0, make(chan *dbus.Call, 1))
+	if got := receive(t, called, "call"); got != "Reload" {
+		t.Error(got)
+	}
+	for {
+		m := receive(t, messages, "answer to Ping")
+		if m.Type == dbus.TypeError {
+			t.Fatalf("got %v", m)
+		}
+		if m.Type == dbus.TypeMethodReply && m.Headers[dbus.FieldSender].Value() != busDriver {
+			return
+		}
+	}
+}
+
+// TestCallsPerUser: the calls of one user's connections together are bounded; root's and our own are not.
+func TestCallsPerUser(t *testing.T) {
+	const stranger = 4_000_000_000
+	s := &session{peers: map[string]*peer{}, callsPerUID: map[uint32]int{}}
+	resolved := make(chan struct{})
+	close(resolved)
+	p := &peer{resolved: resolved, caller: Caller{UID: stranger}}
+	for i := range maxCallsPerUID {
+		if err := s.identify(p, false); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if err := s.identify(p, false); !IsError(err, ErrorLimitsExceeded) {
+		t.Errorf("call %d: %v", maxCallsPerUID+1, err)
+	}
+	for _, uid := range []uint32{0, uint32(os.Geteuid())} {
+		s.callsPerUID[uid] = maxCallsPerUID
+		if err := s.identify(&peer{resolved: resolved, caller: Caller{UID: uid}}, false); err != nil {
+			t.Errorf("user %d: %v", uid, err)
+		}
+	}
+	s.release(p)
+	if err := s.identify(p, false); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestIntrospectWhileWorkersComeAndGo: run it with -race.

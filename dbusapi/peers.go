@@ -170,6 +170,10 @@ func (s *session) watchOwner(name string) {
 // missed. Both messages are on their way at once.
 func (s *session) resolve(p *peer) {
 	defer close(p.resolved)
+	if s.ctx.Err() != nil {
+		p.err = context.Cause(s.ctx)
+		return
+	}
 	added := s.watch(p)
 	p.caller, p.err = s.credentials(p.ctx, p.name)
 	if p.err == nil {

@@ -38,7 +38,7 @@ func (s *Server) NotifyOwner(name string, change StateChange) {
 }
 
 // WatchOwner asks for OwnerGone(name) when that unique name leaves the bus, at once if it already has. Callers who
-// registered a worker are watched without it: it is for owners from before a re-execution.
+// registered a worker are watched without it: it is for owners from before a re-execution. Call it after Start.
 func (s *Server) WatchOwner(name string) {
 	sess := s.session.Load()
 	if sess == nil {

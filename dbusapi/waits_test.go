@@ -178,7 +178,7 @@ func TestWaitLimit(t *testing.T) {
 		status, pid, err := c.WaitForBackgroundWorkerStartup(ctx, h)
 		return waitResult{status, pid, err}
 	})
-	err := fromBus(c.look(testContext(t), "WaitForBackgroundWorkerShutdown", h.Path(), uint64(0)).Err)
+	err := fromBus(c.manager(testContext(t), "WaitForBackgroundWorkerShutdown", h.Path(), uint64(0)).Err)
 	if !IsError(err, ErrorLimitsExceeded) {
 		t.Errorf("wait %d: %v", maxWaits+1, err)
 	}
