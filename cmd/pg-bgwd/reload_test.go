@@ -50,7 +50,7 @@ func TestBadReload(t *testing.T) {
 	one := s.state("one", "running")
 	s.file("workers.d/20.hcl", sleeper("two", "  restart_tme = 5\n"))
 	err := s.client.Reload(s.ctx())
-	if !dbusapi.IsError(err, dbusapi.ErrorConfigurationInvalid) || !strings.Contains(err.Error(), "20.hcl:5") || !strings.Contains(err.Error(), "restart_time") {
+	if !dbusapi.IsError(err, dbusapi.ErrorConfigurationInvalid) || !strings.Contains(err.Error(), "20.hcl:5") || !strings.Contains(err.Error(), "restart_tme") {
 		t.Fatalf("reload says %v", err)
 	}
 	s.until("STATUS=1 of 1 workers running; reload failed: ")
