@@ -9,8 +9,9 @@ import (
 )
 
 const checkLong = `Look for mistakes in the configuration as the service would read it, without the
-service: by default the files that pg-bgwd reads by default. A FILE, or the files of a
-DIR, are looked at by themselves. Mistakes go to standard output, each with its place.`
+service: by default the files that pg-bgwd reads by default. With a FILE, or the files of
+a DIR, those and the main file, which may define the segments and servers that they name.
+Mistakes go to standard output, each with its place.`
 
 func newCheck(a *app) *cobra.Command {
 	var main string
@@ -34,9 +35,6 @@ func newCheck(a *app) *cobra.Command {
 				return misused(cmd, "check: --workers and files are given")
 			}
 			paths.Workers = nil
-			if !given("config") {
-				paths.Main = ""
-			}
 			for _, arg := range args {
 				sortPath(&paths, arg)
 			}
@@ -49,7 +47,11 @@ func newCheck(a *app) *cobra.Command {
 // sortPath adds a path to those of definitions, as the directory or the file that it is. What cannot be read is left to
 // the reader to complain about.
 func sortPath(p *config.Paths, arg string) {
-	if info, err := os.Stat(arg); err == nil && info.IsDir() {
+	info, err := os.Stat(arg)
+	if main, mainErr := os.Stat(p.Main); err == nil && mainErr == nil && os.SameFile(info, main) {
+		return
+	}
+	if err == nil && info.IsDir() {
 		p.Workers = append(p.Workers, arg)
 		p.WorkersRequired = true
 		return

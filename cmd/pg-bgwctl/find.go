@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/pg-bgw/pg-bgw/dbusapi"
@@ -125,7 +126,7 @@ func (ws workers) ambiguous(text string) error {
 		if w.MainPID != 0 {
 			fmt.Fprintf(&b, ", pid %d", w.MainPID)
 		}
-		fmt.Fprintf(&b, ", since %s, runs %s", stamp(w.Changed.Realtime), cut(codeLine(w), 60, "..."))
+		fmt.Fprintf(&b, ", since %s, runs %s", stamp(w.Changed.Realtime, time.Now()), cut(codeLine(w), 60, "..."))
 	}
 	if len(ws) > ambiguousShown {
 		fmt.Fprintf(&b, "\n  and %d more", len(ws)-ambiguousShown)

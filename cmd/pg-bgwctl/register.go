@@ -21,6 +21,7 @@ is refused. The worker has no owner: it runs on when this command ends.`
 
 func newRegister(a *app) *cobra.Command {
 	var wait waitFlag
+	var main string
 	cmd := &cobra.Command{
 		Use:     "register FILE|-",
 		Short:   "Register a dynamic worker",
@@ -29,11 +30,12 @@ func newRegister(a *app) *cobra.Command {
 		Args:    between(1, 1, "FILE, or - for standard input,"),
 	}
 	wait.register(cmd, "it runs")
+	cmd.Flags().StringVar(&main, "config", config.DefaultMain, "the main file, for the segments that it defines; not needed")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := wait.parse(cmd); err != nil {
 			return err
 		}
-		w, err := a.readWorker(args[0])
+		w, err := a.readWorker(args[0], main)
 		if err != nil {
 			return err
 		}
@@ -70,7 +72,7 @@ func (a *app) registered(b *bus, wait *waitFlag, name, doing string, call func()
 }
 
 // readWorker reads the one worker block of a file, or of standard input for "-".
-func (a *app) readWorker(name string) (*units.Worker, error) {
+func (a *app) readWorker(name, main string) (*units.Worker, error) {
 	file := name
 	if name == "-" {
 		dir, err := os.MkdirTemp("", "pg-bgwctl-")
@@ -83,20 +85,31 @@ func (a *app) readWorker(name string) (*units.Worker, error) {
 			return nil, err
 		}
 	}
-	c, diags := config.Load(config.Paths{Files: []string{file}}, config.Options{MultiUser: true})
+	context, known := mainFile(main)
+	c, diags := config.Load(config.Paths{Main: context, Files: []string{file}}, config.Options{MultiUser: true})
 	if err := diags.Print(a.err, a.errScreen().width, a.errScreen().color); err != nil {
 		return nil, err
 	}
 	switch {
 	case diags.HasErrors():
 		return nil, &failure{code: codeFailed, text: fmt.Sprintf("cannot register the worker of %q: the definition has mistakes", name)}
-	case len(c.Workers) != 1 || len(c.Templates) > 0 || len(c.Servers) > 0:
+	case len(c.Workers)-len(known.Workers) != 1 || len(c.Templates) > len(known.Templates) || len(c.Servers) > len(known.Servers):
 		return nil, &failure{code: codeFailed,
 			text: fmt.Sprintf("cannot register the worker of %q: it holds %s and %s", name,
-				count(len(c.Workers), "worker"), count(len(c.Templates)+len(c.Servers), "other block")),
+				count(len(c.Workers)-len(known.Workers), "worker"),
+				count(len(c.Templates)+len(c.Servers)-len(known.Templates)-len(known.Servers), "other block")),
 			hint: "one worker block is what register takes; more belong in /etc/pg-bgw/workers.d"}
 	}
-	return &c.Workers[0], nil
+	return &c.Workers[len(known.Workers)], nil // main comes first
+}
+
+// mainFile returns the main file as the context in which a definition is read: it may define the segment that the
+// definition names. One that is absent or has mistakes is no context, and nobody's affair here.
+func mainFile(main string) (file string, known *config.Config) {
+	if c, _ := config.Load(config.Paths{Main: main, MainRequired: true}, config.Options{MultiUser: true}); c != nil {
+		return main, c
+	}
+	return "", &config.Config{}
 }
 
 // maxInput bounds what is read of standard input, in bytes: more than any file that the reader takes.

@@ -128,7 +128,7 @@ func (a *app) managerBlock(m *dbusapi.ManagerInfo, now time.Time) string {
 	}
 	b.heading(st, "pg-bgw", "background workers")
 	b.line("Version", safe(m.Version))
-	b.line("Running", fmt.Sprintf("since %s; %s", stamp(m.Started.Realtime), relative(m.Started.Realtime, now)))
+	b.line("Running", fmt.Sprintf("since %s; %s", stamp(m.Started.Realtime, now), relative(m.Started.Realtime, now)))
 	b.line("Workers", fmt.Sprintf("%d of at most %d, %d running", m.Workers, m.MaxWorkerProcesses, m.Running))
 	if m.Standalone {
 		b.line("Server", "none, standalone")
@@ -147,7 +147,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	b.heading(styleOf(w), safe(title(w)), safe(d.Name))
 	b.line("Handle", fmt.Sprintf("%s (%s)", handleText(w.Handle), w.Handle.Path()))
 	b.line("State", fmt.Sprintf("%s since %s; %s", a.screen.paint(styleOf(w), safe(w.State)),
-		stamp(w.Changed.Realtime), relative(w.Changed.Realtime, now)))
+		stamp(w.Changed.Realtime, now), relative(w.Changed.Realtime, now)))
 	b.line("Reason", safe(w.Reason))
 	if w.MainPID != 0 {
 		b.line("Main PID", pidText(w.MainPID))
@@ -157,7 +157,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	}
 	b.line("Last exit", exitText(w))
 	if w.NextStart != 0 {
-		b.line("Next start", fmt.Sprintf("%s; %s", relative(w.NextStart, now), stamp(w.NextStart)))
+		b.line("Next start", fmt.Sprintf("%s; %s", relative(w.NextStart, now), stamp(w.NextStart, now)))
 	}
 	a.definitionLines(b, w)
 	b.line("Logs", logsCommand(w))

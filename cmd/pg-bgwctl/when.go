@@ -11,13 +11,13 @@ func moment(usec uint64) (t time.Time, ok bool) {
 	return time.UnixMicro(int64(min(usec, math.MaxInt64))), usec != 0
 }
 
-// stamp writes a moment as systemd does, in the local time zone; "-" for never.
-func stamp(usec uint64) string {
+// stamp writes a moment as systemd does, in now's time zone; "-" for never.
+func stamp(usec uint64, now time.Time) string {
 	t, ok := moment(usec)
 	if !ok {
 		return "-"
 	}
-	return t.Local().Format("Mon 2006-01-02 15:04:05 MST")
+	return t.In(now.Location()).Format("Mon 2006-01-02 15:04:05 MST")
 }
 
 // relative writes a moment as seen from now: "3min ago", "in 7s", "-" for never. Times to come are rounded up, so that

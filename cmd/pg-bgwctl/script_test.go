@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite what scripts and golden files expect")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pg-bgwctl": main})
+}
+
+// TestScripts runs the program against a fake daemon on a private bus, one of each per script. Beside testscript's own
+// commands there are:
+//
+//	ctl CODE ARG...         run pg-bgwctl; it must exit with CODE
+//	daemon start FILE [uid=N] [self=N]   serve the workers of a JSON file; callers count as uid N
+//	daemon stop             leave the bus
+//	await METHOD            wait until the daemon was asked for METHOD since the last await
+//	calls                   the file calls becomes the changes that the daemon was asked for, one in a line
+//	worker LABEL STATE      a worker changes its state by itself
+func TestScripts(t *testing.T) {
+	if _, err := exec.LookPath("dbus-daemon"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("needs dbus-daemon: %v", err)
+		}
+		t.Skipf("needs dbus-daemon: %v", err)
+	}
+	fixtures, err := filepath.Abs("testdata/workers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			address, err := startBus(t, env)
+			if err != nil {
+				return err
+			}
+			env.Vars = append(env.Vars, "DBUS_SYSTEM_BUS_ADDRESS="+address, "LANG=C.UTF-8", "TZ=UTC", "COLUMNS=", "NO_COLOR=", "SYSTEMD_COLORS=", "TMPDIR="+env.WorkDir, "FIXTURE="+fixtures)
+			w := &world{address: address}
+			env.Values["world"] = w
+			env.Defer(w.stop)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ctl": ctl, "daemon": daemonCmd, "await": awaitCmd, "calls": callsCmd, "worker": workerCmd,
+		},
+	})
+}
+
+// world is what one script has beside its files.
+type world struct {
+	address string
+	daemon  *daemon // nil while there is none
+	seen    int     // calls before the last await
+}
+
+func (w *world) stop() {
+	if w.daemon != nil {
+		w.daemon.stop()
+		w.daemon = nil
+	}
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
+
+func running(ts *testscript.TestScript) *daemon {
+	d := worldOf(ts).daemon
+	if d == nil {
+		ts.Fatalf("there is no daemon")
+	}
+	return d
+}
+
+func ctl(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ctl CODE ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec("pg-bgwctl", args[1:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("pg-bgwctl: %v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if out := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.ContainsAny(out, "\x07\x1b\u009b\u202e\x00") && ts.Getenv("SYSTEMD_COLORS") == "" {
+		ts.Fatalf("what a terminal obeys reached the output: %q", out)
+	}
+}
+
+func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	switch {
+	case len(args) == 1 && args[0] == "stop":
+		w.stop()
+	case len(args) >= 2 && args[0] == "start":
+		w.stop()
+		w.seen = 0
+		d := newDaemon(ts.ReadFile(args[1]))
+		for _, arg := range args[2:] {
+			key, value, _ := strings.Cut(arg, "=")
+			n, err := strconv.ParseUint(value, 10, 32)
+			ts.Check(err)
+			switch key {
+			case "uid":
+				d.uid = uint32(n)
+				d.overrideUID = true
+			case "self":
+				d.self = uint32(n)
+			}
+		}
+		ts.Check(d.start(w.address))
+		w.daemon = d
+	default:
+		ts.Fatalf("usage: daemon start FILE [uid=N] [self=N] | daemon stop")
+	}
+}
+
+func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	seen, err := running(ts).await(args[0], w.seen)
+	ts.Check(err)
+	w.seen = seen
+}
+
+func callsCmd(ts *testscript.TestScript, neg bool, args []string) {
+	text := running(ts).takeCalls()
+	ts.Check(os.WriteFile(ts.MkAbs("calls"), []byte(text), 0o600))
+}
+
+func workerCmd(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(running(ts).set(args[0], args[1]))
+}
+
+// golden compares got with a file of testdata/golden, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
