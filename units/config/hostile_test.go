@@ -2,10 +2,13 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // hostile are file contents made to crash or stall a parser that recurses,
@@ -159,6 +162,30 @@ func TestSigns(t *testing.T) {
 	text := "x = [" + strings.Repeat("-5,\n", 5000) + "]\n"
 	if _, diags := parse(File{Path: "a.hcl", Source: []byte(text)}); diags.HasErrors() {
 		t.Error(diags)
+	}
+}
+
+// TestUnknownRest: what a file that cannot be read would have defined is not
+// missed in another one.
+func TestUnknownRest(t *testing.T) {
+	refers := File{Path: "b.hcl", Source: []byte(strings.Replace(workerText("b"), "command", "segment = \"s\"\n  command", 1))}
+	for name, c := range map[string]struct {
+		files  []File
+		unread hcl.Diagnostics
+	}{
+		"not text":   {[]File{{Path: "a.hcl", Source: []byte("segment \"s\" {\n}\n\x00")}, refers}, nil},
+		"not read":   {[]File{refers}, hcl.Diagnostics{unreadable("a.hcl", errors.New("too far away"))}},
+		"not parsed": {[]File{{Path: "a.hcl", Source: []byte("x = \"\nsegment \"s\" {\n}\n")}, refers}, nil},
+	} {
+		_, diags := load(c.files, c.unread, "main", Options{})
+		for _, d := range diags.List() {
+			if d.File == "b.hcl" {
+				t.Errorf("%s: %+v", name, d)
+			}
+		}
+	}
+	if _, diags := load([]File{refers}, nil, "main", Options{}); diags.Len() != 1 {
+		t.Errorf("with nothing else: %v", diags.Err())
 	}
 }
 

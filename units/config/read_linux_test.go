@@ -69,7 +69,7 @@ func TestSearchPath(t *testing.T) {
 	if err := os.Symlink("/dev/null", filepath.Join(etc, "30-masked.hcl")); err != nil {
 		t.Fatal(err)
 	}
-	for _, ignored := range []string{".x.hcl", "x.hcl~", "x.hcl.dpkg-old", "x.dpkg-new.hcl", "x.rpmsave.hcl", "x.hcl.rpmnew", "README", "x.hcl.example", "#x.hcl#"} {
+	for _, ignored := range []string{".x.hcl", "x.hcl~", "x.hcl.dpkg-old", "x.hcl.json.dpkg-dist", "x.hcl.rpmsave", "x.hcl.rpmnew", "x.json", "README", "x.hcl.example", "#x.hcl#"} {
 		write(t, etc, ignored, "neither {")
 	}
 	link := filepath.Join(dirs(t, 1)[0], "elsewhere")

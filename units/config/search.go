@@ -95,6 +95,7 @@ func (p Paths) readDir(path string, chosen map[string]File) (diags hcl.Diagnosti
 		}
 		chosen[name] = f
 		if total += len(f.Source); total > maxTotal {
+			clear(chosen) // to judge a part of them helps nobody
 			return append(diags, unreadable(path, fmt.Errorf("its files hold more than %d MiB", maxTotal>>20)))
 		}
 	}
@@ -102,14 +103,10 @@ func (p Paths) readDir(path string, chosen map[string]File) (diags hcl.Diagnosti
 }
 
 // definitionName reports whether a file of that name in a directory of
-// definitions is read. Names that editors and package managers leave behind
-// are not.
+// definitions is read. What editors and package managers leave behind is not,
+// for it ends otherwise: "x.hcl~", "x.hcl.dpkg-old", "x.hcl.rpmsave".
 func definitionName(name string) bool {
-	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") ||
-		strings.Contains(name, ".dpkg-") || strings.Contains(name, ".rpm") {
-		return false
-	}
-	return strings.HasSuffix(name, ".hcl") || isJSON(name)
+	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ".hcl") || isJSON(name))
 }
 
 func isJSON(name string) bool { return strings.HasSuffix(name, ".hcl.json") }

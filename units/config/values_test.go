@@ -298,6 +298,12 @@ func TestOrder(t *testing.T) {
 	if diags.Err() != nil {
 		t.Errorf("a warning is an error: %v", diags.Err())
 	}
+	for limit, warnings := range map[int]int{3: 1, 4: 0, 5: 0} {
+		files[0].Source = fmt.Appendf(nil, "max_worker_processes = %d\n%s", limit, workerText("z"))
+		if c, diags = load(files, nil, "main", Options{}); len(c.Workers) != 4 || diags.Len() != warnings {
+			t.Errorf("BGW-022: 4 workers, %d slots: %d kept, %d warnings", limit, len(c.Workers), diags.Len())
+		}
+	}
 }
 
 // TestUser: another user than the daemon's needs the drop-in that allows it.
