@@ -87,7 +87,7 @@ func (t *table) removeStatic(workers []*units.Worker) (removed []string) {
 		t.ended.unpin(st.last)
 		removed = append(removed, label)
 		if e := st.entry; e != nil {
-			e.removed, e.next = true, nil
+			e.removed = true
 			t.terminate(e, "its definition was removed")
 		}
 	}
