@@ -9,7 +9,7 @@ import (
 func (s *session) sendAdded(w WorkerInfo) {
 	path := w.Handle.Path()
 	s.signal("", ManagerPath, objectManagerInterface, "InterfacesAdded", path,
-		map[string]map[string]dbus.Variant{WorkerInterface: allProperties(workerProperties, w)})
+		map[string]map[string]dbus.Variant{WorkerInterface: publicProperties(w)})
 	s.signal("", ManagerPath, ManagerInterface, "WorkerNew", path, clean(w.Label, maxText))
 }
 

@@ -63,6 +63,18 @@ func allProperties[T any](table []wireField[T], v T) map[string]dbus.Variant {
 	return out
 }
 
+// publicProperties returns the properties of a worker that may be told to everybody: all but those whose annotation is
+// "invalidates". A Backend may show their values to some callers only, and a signal has no caller.
+func publicProperties(w WorkerInfo) map[string]dbus.Variant {
+	all := allProperties(workerProperties, w)
+	for name, p := range interfaces[WorkerInterface].properties {
+		if p.emits == "invalidates" {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
 // readProperties is the reverse of allProperties: the Client's. Names it does not know are of a newer daemon and skipped.
 func readProperties[T any](table []wireField[T], from map[string]dbus.Variant) (T, error) {
 	var v T

@@ -2,13 +2,17 @@ package dbusapi
 
 // Added publishes WorkerNew and InterfacesAdded. The Backend must already return w.
 func (s *Server) Added(w WorkerInfo) {
-	s.broadcast(func(sess *session) { sess.sendAdded(w) })
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendAdded(w) })
+	}
 }
 
 // Removed publishes WorkerRemoved and InterfacesRemoved, and ends the waits on h. The Backend must no longer list it.
 func (s *Server) Removed(h Handle) {
 	s.waits.removed(h)
-	s.broadcast(func(sess *session) { sess.sendRemoved(h) })
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendRemoved(h) })
+	}
 }
 
 // Changed publishes one transition of one worker: WorkerStateChanged if the state did change, one PropertiesChanged with
@@ -16,17 +20,24 @@ func (s *Server) Removed(h Handle) {
 // the new state; nothing of before and after is written to later.
 func (s *Server) Changed(before, after WorkerInfo) {
 	s.waits.changed(after)
-	s.broadcast(func(sess *session) { sess.sendChanged(before, after) })
+	if sess := s.audience(); sess != nil {
+		before, after := before, after // copies for the queue, made only here
+		sess.enqueue(func() { sess.sendChanged(before, after) })
+	}
 }
 
 // ManagerChanged publishes a change of the daemon's own properties.
 func (s *Server) ManagerChanged(before, after ManagerInfo) {
-	s.broadcast(func(sess *session) { sess.sendManagerChanged(before, after) })
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendManagerChanged(before, after) })
+	}
 }
 
 // Reloading publishes that a reload begins or has ended.
 func (s *Server) Reloading(active bool) {
-	s.broadcast(func(sess *session) { sess.sendReloading(active) })
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendReloading(active) })
+	}
 }
 
 // NotifyOwner sends WorkerStateChanged to one unique name alone. Call it after the state has changed and, for a final
@@ -47,9 +58,10 @@ func (s *Server) WatchOwner(name string) {
 	sess.watchOwner(name)
 }
 
-// broadcast queues f if somebody listens.
-func (s *Server) broadcast(f func(*session)) {
+// audience returns the session if somebody has subscribed, else nil: then a transition costs next to nothing.
+func (s *Server) audience() *session {
 	if sess := s.session.Load(); sess != nil && sess.listeners() > 0 {
-		sess.enqueue(func() { f(sess) })
+		return sess
 	}
+	return nil
 }

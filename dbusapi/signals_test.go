@@ -69,6 +69,7 @@ func TestSubscribers(t *testing.T) {
 	signals := make(chan *dbus.Signal, 100)
 	listener.Signal(signals)
 	w := full(Handle{3, 4})
+	w.Definition.Environment = map[string]string{"SECRET": "w"}
 	publish := func() {
 		s.Added(f.put(w))
 		f.change(s, w.Handle, func(w *WorkerInfo) {
@@ -88,7 +89,7 @@ func TestSubscribers(t *testing.T) {
 	publish()
 	path := w.Handle.Path()
 	want := []*dbus.Signal{
-		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesAdded", Body: []any{path, map[string]map[string]dbus.Variant{WorkerInterface: allProperties(workerProperties, w)}}},
+		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesAdded", Body: []any{path, map[string]map[string]dbus.Variant{WorkerInterface: publicProperties(w)}}},
 		{Path: ManagerPath, Name: ManagerInterface + ".WorkerNew", Body: []any{path, "alpha"}},
 		{Path: ManagerPath, Name: ManagerInterface + ".WorkerStateChanged", Body: []any{path, "stopped", "stopped", uint32(0), int32(3), int32(9), "r", uint64(3)}},
 		{Path: path, Name: propertiesInterface + ".PropertiesChanged", Body: []any{WorkerInterface, map[string]dbus.Variant{
@@ -103,6 +104,9 @@ func TestSubscribers(t *testing.T) {
 	}
 	for _, w := range want {
 		got := receive(t, signals, w.Name)
+		if strings.Contains(fmt.Sprint(got.Body), "SECRET") {
+			t.Errorf("%s tells everybody an environment: %v", got.Name, got.Body)
+		}
 		if got.Path != w.Path || got.Name != w.Name || !reflect.DeepEqual(got.Body, w.Body) {
 			t.Errorf("got  %v\nwant %v", got, w)
 		}
@@ -397,6 +401,7 @@ func TestBlackBox(t *testing.T) {
 	h := f.put(full(Handle{2, 9})).Handle
 	tool := func(want, name string, args ...string) {
 		t.Run(name, func(t *testing.T) {
+			need(t, name)
 			out, err := b.run(name, args...)
 			if err != nil || !strings.Contains(out, want) {
 				t.Errorf("%s: %v\n%s\nwant %q", strings.Join(args, " "), err, out, want)

@@ -53,7 +53,8 @@ func (l *waitList) changed(after WorkerInfo) {
 	defer l.mu.Unlock()
 	for w := range l.on[after.Handle] {
 		if w.tried == nil && after.Status != StatusNotYetStarted {
-			w.tried = &after
+			seen := after
+			w.tried = &seen
 		}
 		if after.Status == StatusStopped {
 			w.exited, w.exit = true, max(w.exit, after.StartNumber)
