@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -58,6 +59,10 @@ type Daemon struct {
 	undo     []func() // in the order of what they undo
 }
 
+// gcPercent keeps the heap near to what is in use: a daemon that is idle nearly
+// always would rather collect more often than be large.
+const gcPercent = 25
+
 // Run is one life of the daemon: it returns when a shutdown has ended every
 // worker, or with an error that ExitCode has a code for.
 func Run(opts Options) error {
@@ -67,6 +72,7 @@ func Run(opts Options) error {
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
 		segments: newSegments(), owners: newOwners(), dirty: make(chan struct{}, 1),
 	}
+	debug.SetGCPercent(gcPercent)
 	if opts.LogLevel != nil {
 		d.level.Set(*opts.LogLevel)
 	}
@@ -235,6 +241,7 @@ func (d *Daemon) serve(signals <-chan os.Signal) error {
 	if every := d.notifier.WatchdogInterval(); every > 0 {
 		go d.watchdog(ctx, every)
 	}
+	debug.FreeOSMemory()                             // what reading the configuration took
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no worker of our user reads our memory
 	d.tell(d.notifier.Status(d.statusLine()))
 	d.tell(d.notifier.Ready())
