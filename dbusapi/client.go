@@ -91,9 +91,9 @@ func (c *Client) WaitForBackgroundWorkerShutdown(ctx context.Context, h Handle) 
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		// Between two waits the worker can end and be back; its start number tells.
+		// Between two waits the worker can end and be back; its start number, 1 for the first start, tells.
 		var now uint64
-		if now, err = c.startNumber(ctx, h); err == nil && first != 0 && now != first {
+		if now, err = c.startNumber(ctx, h); err == nil && now > max(first, 1) {
 			return StatusStopped, nil
 		}
 	}
