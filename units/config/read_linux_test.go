@@ -116,58 +116,60 @@ func TestRequired(t *testing.T) {
 	}
 }
 
+// hostileFiles put something at path, in dir, of which Load must say why not.
+var hostileFiles = []struct {
+	name, want string
+	put        func(t *testing.T, dir, path string)
+}{
+	{"directory", "it is a directory, not a file", func(t *testing.T, dir, path string) {
+		check(t, os.Mkdir(path, 0o755))
+	}},
+	{"fifo", "it is a FIFO, not a file", func(t *testing.T, dir, path string) {
+		check(t, unix.Mkfifo(path, 0o600))
+	}},
+	{"fifo behind a link", "it is a FIFO, not a file", func(t *testing.T, dir, path string) {
+		fifo := filepath.Join(dir, "fifo")
+		check(t, unix.Mkfifo(fifo, 0o600))
+		check(t, os.Symlink(fifo, path))
+	}},
+	{"endless device", "it is a device, not a file", func(t *testing.T, dir, path string) {
+		check(t, os.Symlink("/dev/zero", path))
+	}},
+	{"socket", "it is a socket, not a file", func(t *testing.T, dir, path string) {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		check(t, err)
+		t.Cleanup(func() { unix.Close(fd) })
+		t.Chdir(dir) // an address has room for 107 bytes
+		check(t, unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Base(path)}))
+	}},
+	{"loop of links", "its links lead in a circle", func(t *testing.T, dir, path string) {
+		check(t, os.Symlink(path, filepath.Join(dir, "other")))
+		check(t, os.Symlink(filepath.Join(dir, "other"), path))
+	}},
+	{"link to nothing", "no such file or directory", func(t *testing.T, dir, path string) {
+		check(t, os.Symlink(filepath.Join(dir, "nothing"), path))
+	}},
+	{"group-writable", `it can be written by its group (mode 0664); take that away with "chmod go-w"`, func(t *testing.T, dir, path string) {
+		check(t, os.Chmod(write(t, dir, filepath.Base(path), ""), 0o664))
+	}},
+	{"world-writable", "it can be written by everybody (mode 0666)", func(t *testing.T, dir, path string) {
+		check(t, os.Chmod(write(t, dir, filepath.Base(path), ""), 0o666))
+	}},
+	{"10 MB", "it is larger than 256 KiB; split it", func(t *testing.T, dir, path string) {
+		write(t, dir, filepath.Base(path), strings.Repeat("# comment\n", 1<<20))
+	}},
+	{"endless file of proc", "", func(t *testing.T, dir, path string) { // size 0, but not empty
+		check(t, os.Symlink("/proc/self/maps", path))
+	}},
+	{"name that cannot be shown", "its name has bytes that cannot be shown", func(t *testing.T, dir, path string) {
+		write(t, dir, "a\x1b[2J.hcl", "")
+	}},
+}
+
 // TestHostileFiles puts in the place of a file what could block, be somebody
 // else's or have no end. Each is refused for its own reason.
 func TestHostileFiles(t *testing.T) {
-	tests := []struct {
-		name, want string
-		put        func(t *testing.T, dir, path string)
-	}{
-		{"directory", "it is a directory, not a file", func(t *testing.T, dir, path string) {
-			check(t, os.Mkdir(path, 0o755))
-		}},
-		{"fifo", "it is a FIFO, not a file", func(t *testing.T, dir, path string) {
-			check(t, unix.Mkfifo(path, 0o600))
-		}},
-		{"fifo behind a link", "it is a FIFO, not a file", func(t *testing.T, dir, path string) {
-			fifo := filepath.Join(dir, "fifo")
-			check(t, unix.Mkfifo(fifo, 0o600))
-			check(t, os.Symlink(fifo, path))
-		}},
-		{"endless device", "it is a device, not a file", func(t *testing.T, dir, path string) {
-			check(t, os.Symlink("/dev/zero", path))
-		}},
-		{"socket", "it is a socket, not a file", func(t *testing.T, dir, path string) {
-			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-			check(t, err)
-			t.Cleanup(func() { unix.Close(fd) })
-			t.Chdir(dir) // an address has room for 107 bytes
-			check(t, unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Base(path)}))
-		}},
-		{"loop of links", "its links lead in a circle", func(t *testing.T, dir, path string) {
-			check(t, os.Symlink(path, filepath.Join(dir, "other")))
-			check(t, os.Symlink(filepath.Join(dir, "other"), path))
-		}},
-		{"link to nothing", "no such file or directory", func(t *testing.T, dir, path string) {
-			check(t, os.Symlink(filepath.Join(dir, "nothing"), path))
-		}},
-		{"group-writable", `it can be written by its group (mode 0664); take that away with "chmod go-w"`, func(t *testing.T, dir, path string) {
-			check(t, os.Chmod(write(t, dir, filepath.Base(path), ""), 0o664))
-		}},
-		{"world-writable", "it can be written by everybody (mode 0666)", func(t *testing.T, dir, path string) {
-			check(t, os.Chmod(write(t, dir, filepath.Base(path), ""), 0o666))
-		}},
-		{"10 MB", "it is larger than 256 KiB; split it", func(t *testing.T, dir, path string) {
-			write(t, dir, filepath.Base(path), strings.Repeat("# comment\n", 1<<20))
-		}},
-		{"endless file of proc", "", func(t *testing.T, dir, path string) { // size 0, but not empty
-			check(t, os.Symlink("/proc/self/maps", path))
-		}},
-		{"name that cannot be shown", "its name has bytes that cannot be shown", func(t *testing.T, dir, path string) {
-			write(t, dir, "a\x1b[2J.hcl", "")
-		}},
-	}
-	for _, tt := range tests {
+	for _, tt := range hostileFiles {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := dirs(t, 1)[0]
 			tt.put(t, dir, filepath.Join(dir, "10-x.hcl"))

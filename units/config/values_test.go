@@ -29,31 +29,8 @@ func loadOne(text string) (units.Worker, error) {
 	return c.Workers[0], nil
 }
 
-// TestEveryAttribute reads each attribute of a worker once, in both syntaxes,
-// and compares all of the result.
-func TestEveryAttribute(t *testing.T) {
-	want := units.Worker{
-		Label: "w", Name: "the name", Type: "the type",
-		Flags:     units.ShmemAccess | units.BackendDatabaseConnection | units.Interruptible,
-		StartTime: units.ConsistentState, RestartTime: 90,
-		Command: []string{"/bin/sleep", "10", "a b"},
-		MainArg: math.MaxUint64, Extra: []byte("\x00\x01\xff"),
-		Connection: &units.Connection{Database: "d", Role: "r"},
-		Resources: units.Resources{
-			Cgroup: map[string]string{
-				"memory.max": "268435456", "memory.high": "max", "memory.swap.max": "0", "cpu.weight": "50",
-				"cpu.max": "150000 100000", "pids.max": "64", "io.weight": "10",
-			},
-			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: math.MaxUint64,
-		},
-		Sandbox:     units.Sandbox{NoNewPrivileges: true, ReadOnlyPaths: []string{"/etc", "/usr"}, ReadWritePaths: []string{"/tmp"}},
-		Environment: map[string]string{"A": "b", "N": "1", "T": "true", "x-y": ""},
-		KillSignal:  units.SIGINT, KillTimeout: units.Infinity,
-		Backoff: &units.Backoff{Factor: 1.5, Max: 5 * time.Minute, Jitter: 0.25, Healthy: time.Hour},
-		Segment: "main", Attach: units.AttachNever, User: "other",
-		Logs: units.Logs{Identifier: "id", NoLevelPrefix: true},
-	}
-	const native = `worker "w" {
+// One worker with every attribute, in both syntaxes.
+const everyAttribute = `worker "w" {
   name         = "the name"
   type         = "the type"
   flags        = ["shmem_access", "backend_database_connection", "interruptible"]
@@ -101,7 +78,8 @@ func TestEveryAttribute(t *testing.T) {
     level_prefix = false
   }
 }`
-	const json = `{"worker": {"w": {
+
+const everyAttributeJSON = `{"worker": {"w": {
   "name": "the name", "type": "the type", "flags": ["shmem_access", "backend_database_connection", "interruptible"],
   "start_time": "consistent_state", "restart_time": 90, "command": ["/bin/sleep", "10", "a b"],
   "main_arg": 18446744073709551615, "extra_base64": "AAH/",
@@ -114,7 +92,32 @@ func TestEveryAttribute(t *testing.T) {
   "sandbox": {"no_new_privileges": "true", "read_only_paths": ["/etc", "/usr"], "read_write_paths": ["/tmp"]},
   "logs": {"identifier": "id", "level_prefix": false}
 }}}`
-	for path, text := range map[string]string{"a.hcl": native, "a.hcl.json": json} {
+
+// TestEveryAttribute reads each attribute of a worker once, in both syntaxes,
+// and compares all of the result.
+func TestEveryAttribute(t *testing.T) {
+	want := units.Worker{
+		Label: "w", Name: "the name", Type: "the type",
+		Flags:     units.ShmemAccess | units.BackendDatabaseConnection | units.Interruptible,
+		StartTime: units.ConsistentState, RestartTime: 90,
+		Command: []string{"/bin/sleep", "10", "a b"},
+		MainArg: math.MaxUint64, Extra: []byte("\x00\x01\xff"),
+		Connection: &units.Connection{Database: "d", Role: "r"},
+		Resources: units.Resources{
+			Cgroup: map[string]string{
+				"memory.max": "268435456", "memory.high": "max", "memory.swap.max": "0", "cpu.weight": "50",
+				"cpu.max": "150000 100000", "pids.max": "64", "io.weight": "10",
+			},
+			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: math.MaxUint64,
+		},
+		Sandbox:     units.Sandbox{NoNewPrivileges: true, ReadOnlyPaths: []string{"/etc", "/usr"}, ReadWritePaths: []string{"/tmp"}},
+		Environment: map[string]string{"A": "b", "N": "1", "T": "true", "x-y": ""},
+		KillSignal:  units.SIGINT, KillTimeout: units.Infinity,
+		Backoff: &units.Backoff{Factor: 1.5, Max: 5 * time.Minute, Jitter: 0.25, Healthy: time.Hour},
+		Segment: "main", Attach: units.AttachNever, User: "other",
+		Logs: units.Logs{Identifier: "id", NoLevelPrefix: true},
+	}
+	for path, text := range map[string]string{"a.hcl": everyAttribute, "a.hcl.json": everyAttributeJSON} {
 		c, diags := load([]File{{Path: path, Source: []byte(text)}}, nil, "main", Options{MultiUser: true})
 		if diags.Len() != 0 {
 			t.Fatalf("%s: %v", path, diags.Err())
@@ -124,8 +127,8 @@ func TestEveryAttribute(t *testing.T) {
 		}
 	}
 	for _, f := range Schema() {
-		if block, ok := strings.CutPrefix(f.Block, "worker"); ok && !strings.Contains(native, "\n  "+f.Name) &&
-			!strings.Contains(native, "\n    "+f.Name) && f.Name != "server" && f.Name != "extra" && !strings.HasSuffix(f.Name, "_name") {
+		if block, ok := strings.CutPrefix(f.Block, "worker"); ok && !strings.Contains(everyAttribute, "\n  "+f.Name) &&
+			!strings.Contains(everyAttribute, "\n    "+f.Name) && f.Name != "server" && f.Name != "extra" && !strings.HasSuffix(f.Name, "_name") {
 			t.Errorf("attribute %s of worker%s is not tested here", f.Name, block)
 		}
 	}
