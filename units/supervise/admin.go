@@ -29,7 +29,7 @@ func (t *table) onRequest(r request) error {
 	case verbRestart:
 		return t.restart(e)
 	case verbSignal:
-		if e.proc == nil {
+		if e.proc == nil || r.start != 0 && r.start != e.start {
 			return ErrNotRunning
 		}
 		t.do(signalEffect{e.proc, e.run(), r.signal, false})

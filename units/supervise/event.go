@@ -59,6 +59,7 @@ type (
 		verb   verb
 		handle units.Handle
 		signal units.Signal // of verbSignal
+		start  uint64       // of verbSignal: of this process only; 0: of any
 		reply  chan error
 	}
 

@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -377,4 +378,75 @@ func TestLoopRestartNewHandle(t *testing.T) {
 		}
 		f.end(t, f.next(t))
 	})
+}
+
+// TestLoopNewsIsBounded: a worker that attaches, detaches and says that it is
+// ready as fast as it can does not make the queue to a slow sink grow.
+func TestLoopNewsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		changes := make(sink)
+		f := start(t, changes)
+		f.register(t, units.Worker{})
+		f.register(t, units.Worker{})
+		a, b := f.next(t), f.next(t)
+		for range 1000 {
+			for _, p := range []*process{a, b} {
+				if err := errors.Join(f.Attach(p.Run), f.Detach(p.Run), f.Ready(p.Run, time.Now().String())); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond) // another text each time
+			}
+		}
+		f.news.mu.Lock()
+		if n := len(f.news.changes); n > 16 {
+			t.Errorf("%d changes are queued", n)
+		}
+		f.news.mu.Unlock()
+		go func() {
+			for range changes {
+			}
+		}()
+		f.end(t, a, b)
+		close(changes)
+	})
+}
+
+// TestNews: what is merged still makes a chain in which each change begins
+// where the one before ended.
+func TestNews(t *testing.T) {
+	h := units.Handle{Slot: 1, Generation: 1}
+	state := func(s units.State, text string) Info { return Info{Handle: h, State: s, ReadyText: text} }
+	n := newNews()
+	for _, c := range []Change{
+		{Kind: Registered, Info: state(units.Waiting, "")},
+		{Kind: Updated, Before: state(units.Waiting, ""), Info: state(units.Starting, "")},
+		{Kind: Updated, Before: state(units.Starting, ""), Info: state(units.Starting, "a")},
+		{Kind: Updated, Before: state(units.Starting, "a"), Info: state(units.Starting, "b")},
+		{Kind: Updated, Info: Info{Handle: units.Handle{Slot: 2}}},
+		{Kind: Updated, Before: state(units.Starting, "b"), Info: state(units.Starting, "c")},
+		{Kind: Crashed},
+		{Kind: Updated, Before: state(units.Starting, "c"), Info: state(units.Starting, "d")},
+		{Kind: Started, Before: state(units.Starting, "d"), Info: state(units.Running, "d"), Notify: Owner{Kind: BusOwner}},
+		{Kind: Updated, Before: state(units.Running, "d"), Info: state(units.Running, "e")},
+	} {
+		n.put(c)
+	}
+	n.close()
+	var kinds []Kind
+	var last Info
+	n.drain(func(c Change) {
+		if kinds = append(kinds, c.Kind); c.Info.Handle != h {
+			return
+		}
+		if c.Before != last {
+			t.Errorf("begins at %+v, not %+v", c.Before, last)
+		}
+		last = c.Info
+	})
+	if want := []Kind{Registered, Updated, Updated, Updated, Crashed, Updated, Started, Updated}; !slices.Equal(kinds, want) {
+		t.Errorf("%v, want %v", kinds, want)
+	}
+	if last.ReadyText != "e" {
+		t.Errorf("the last is %+v", last)
+	}
 }

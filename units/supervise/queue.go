@@ -3,23 +3,18 @@ package supervise
 import "sync"
 
 // A queue hands values from the loop to one goroutine, in order, and never
-// makes the loop wait: it grows instead. What bounds starts and signals is the
-// number of registrations; what bounds publications is that the Sink is faster
-// than workers can start and end.
+// makes the loop wait: it grows instead. The number of registrations bounds it.
 type queue[T any] struct {
-	mu     *sync.Mutex
-	items  *[]T
-	wake   chan struct{} // has room for one
-	closed chan struct{}
+	mu    sync.Mutex
+	items []T
+	wake  chan struct{} // has room for one
 }
 
-func newQueue[T any]() queue[T] {
-	return queue[T]{mu: new(sync.Mutex), items: new([]T), wake: make(chan struct{}, 1), closed: make(chan struct{})}
-}
+func newQueue[T any]() *queue[T] { return &queue[T]{wake: make(chan struct{}, 1)} }
 
-func (q queue[T]) put(v T) {
+func (q *queue[T]) put(v T) {
 	q.mu.Lock()
-	*q.items = append(*q.items, v)
+	q.items = append(q.items, v)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -27,12 +22,9 @@ func (q queue[T]) put(v T) {
 	}
 }
 
-// close says that nothing more will be put.
-func (q queue[T]) close() { close(q.closed) }
-
 // serve calls f for each value until stop is closed; what is left then is
 // dropped.
-func (q queue[T]) serve(stop <-chan struct{}, f func(T)) {
+func (q *queue[T]) serve(stop <-chan struct{}, f func(T)) {
 	for {
 		select {
 		case <-stop:
@@ -43,24 +35,11 @@ func (q queue[T]) serve(stop <-chan struct{}, f func(T)) {
 	}
 }
 
-// drain calls f for each value until the queue is closed and empty.
-func (q queue[T]) drain(f func(T)) {
-	for {
-		select {
-		case <-q.closed:
-			q.flush(f)
-			return
-		case <-q.wake:
-			q.flush(f)
-		}
-	}
-}
-
-func (q queue[T]) flush(f func(T)) {
+func (q *queue[T]) flush(f func(T)) {
 	for {
 		q.mu.Lock()
-		batch := *q.items
-		*q.items = nil
+		batch := q.items
+		q.items = nil
 		q.mu.Unlock()
 		if len(batch) == 0 {
 			return

@@ -198,7 +198,8 @@ func requestOf(verb string, args []string) (event, error) {
 		if v.name != verb {
 			continue
 		}
-		r := request{verb: v.verb, handle: handleOf(args[0]), reply: make(chan error, 1)}
+		run := runOf(args[0]) // a handle, or a run for signal
+		r := request{verb: v.verb, handle: run.Handle, start: run.Start, reply: make(chan error, 1)}
 		var err error
 		if v.verb == verbSignal {
 			r.signal, err = units.ParseSignal(args[1])

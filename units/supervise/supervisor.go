@@ -25,9 +25,9 @@ type Supervisor struct {
 	events chan event
 	done   chan struct{}
 	table  *table
-	starts queue[Start]
-	hands  queue[effect] // signalEffect, killEffect
-	news   queue[Change]
+	starts *queue[Start]
+	hands  *queue[effect] // signalEffect, killEffect
+	news   *news
 	opts   Options
 }
 
@@ -37,7 +37,7 @@ func New(o Options) *Supervisor {
 		events: make(chan event),
 		done:   make(chan struct{}),
 		table:  newTable(o.Epoch, o.Seed, o.Settings),
-		starts: newQueue[Start](), hands: newQueue[effect](), news: newQueue[Change](),
+		starts: newQueue[Start](), hands: newQueue[effect](), news: newNews(),
 		opts: o,
 	}
 }
@@ -79,9 +79,19 @@ func (s *Supervisor) Signal(h units.Handle, sig units.Signal) error {
 	return s.request(verbSignal, h, sig)
 }
 
+// SignalRun is Signal for the process r only: once it is gone, ErrNotRunning,
+// whatever its registration runs by then (BGW-048).
+func (s *Supervisor) SignalRun(r units.Run, sig units.Signal) error {
+	c := make(chan error, 1)
+	if err, ok := ask(s, request{verb: verbSignal, handle: r.Handle, start: r.Start, signal: sig, reply: c}, c); ok {
+		return err
+	}
+	return ErrShuttingDown
+}
+
 func (s *Supervisor) request(v verb, h units.Handle, sig units.Signal) error {
 	r := make(chan error, 1)
-	if err, ok := ask(s, request{v, h, sig, r}, r); ok {
+	if err, ok := ask(s, request{verb: v, handle: h, signal: sig, reply: r}, r); ok {
 		return err
 	}
 	return ErrShuttingDown
