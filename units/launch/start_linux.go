@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,15 +29,18 @@ type start struct {
 // and its whole tree is gone; that may be before Start has returned. It is
 // called on the poller's goroutine, or another, and must not block.
 //
-// A ctx that ends first kills what there is of the worker. (If the launcher does not run
-// at that time, a child can still appear after Start has returned; it is killed
-// before it executes anything, or at once.)
+// A ctx that ends first kills what there is of the worker. (If the launcher does not
+// run at that time, Start returns a second later; the child that may still come
+// of it is killed as soon as it exists, and its ID is in use until then.)
 //
 // Errors: *SpecError, *StartError, ErrClosed, those of ctx, and others that
 // nobody can decide on.
 func (l *Launcher) Start(ctx context.Context, spec Spec, exited func(Exit)) (*Process, error) {
 	if err := spec.check(l.cgroups.supports); err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, context.Cause(ctx))
 	}
 	data, files, err := encode(&spec, l.cgroups != nil)
 	if err != nil {
@@ -114,7 +118,7 @@ func (p *Process) openStatus(st *start) (write int, err error) {
 		unix.Close(pipe[1])
 		return -1, err
 	}
-	if err := p.l.poller.Add(pipe[0], 0, func(uint32) { p.onStatus() }); err != nil {
+	if err := p.l.poller.Add(pipe[0], 0, p.onStatus); err != nil {
 		kin.settle(st.token, p)
 		unix.Close(pipe[0])
 		unix.Close(pipe[1])
@@ -133,6 +137,10 @@ func (p *Process) abandonTree() {
 	}
 }
 
+// cancelGrace is how long a canceled Start still waits for the launcher, which
+// needs microseconds if it runs at all.
+const cancelGrace = time.Second
+
 // await returns the result. A ctx that ends kills the worker; then there is no
 // result to wait for unless a child is known to exist.
 func (p *Process) await(ctx context.Context, st *start) error {
@@ -144,10 +152,12 @@ func (p *Process) await(ctx context.Context, st *start) error {
 	if p.cancel(context.Cause(ctx)) {
 		return <-st.result
 	}
+	grace := time.NewTimer(cancelGrace)
+	defer grace.Stop()
 	select {
 	case err := <-st.result:
 		return err
-	default:
+	case <-grace.C:
 		return fmt.Errorf("cannot start worker %s: %w", p.id, context.Cause(ctx))
 	}
 }
@@ -164,27 +174,48 @@ func (p *Process) cancel(cause error) bool {
 	if st.failure == nil {
 		st.failure = fmt.Errorf("cannot start worker %s: %w", p.id, cause)
 	}
-	if p.pid == 0 && st.status >= 0 {
-		var b [reportSize]byte
-		if n, _ := unix.Read(st.status, b[:]); n == reportSize {
-			pid, _, _ := decodeReports(b[:])
-			p.pid = int32(pid)
-		}
-	}
-	if p.pid == 0 {
-		return false
-	}
 	if p.phase != live {
-		return true
+		return true // it has failed and is being cleared away
 	}
-	// An unreaped child of ours: the number is exact.
-	_ = unix.Kill(int(p.pid), unix.SIGKILL)
-	return true
+	if p.pid == 0 && st.status >= 0 {
+		// The child's first act is to write its number: be told at once.
+		_ = p.l.poller.Modify(st.status, unix.EPOLLIN) // fails only after Close
+	}
+	p.killUnwatched()
+	return p.pid != 0
+}
+
+// killUnwatched kills a child that has not been seen to execute its program. It is
+// an unreaped child of ours: the number is exact. p.mu is held.
+func (p *Process) killUnwatched() {
+	if p.pid != 0 {
+		_ = unix.Kill(int(p.pid), unix.SIGKILL)
+	}
+}
+
+// onNumber runs when a canceled start's child has written its number.
+func (p *Process) onNumber() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var b [reportSize]byte
+	if n, _ := unix.Read(p.start.status, b[:]); n != reportSize {
+		return
+	}
+	if pid, step, errno := decodeReports(b[:]); step == StepNone {
+		p.pid = int32(pid)
+		p.killUnwatched()
+	} else if p.start.failure == nil {
+		p.start.failure = startError(p.start.spec, step, errno)
+	}
 }
 
 // onStatus runs on the poller's goroutine when every write end of the status
 // pipe is closed: the program runs, or there is no child any more, or there never was one.
-func (p *Process) onStatus() {
+func (p *Process) onStatus(events uint32) {
+	if events&unix.EPOLLHUP == 0 {
+		p.onNumber()
+		return
+	}
 	p.mu.Lock()
 	st := p.start
 	var b [4 * reportSize]byte

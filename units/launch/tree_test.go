@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -180,11 +181,18 @@ func TestOrphansAreReaped(t *testing.T) {
 	<-exits
 }
 
-func TestCanceledBefore(t *testing.T) {
+// A start that is canceled at any moment succeeds or leaves nothing.
+func TestCanceled(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		for range 20 {
+		before := descriptors(t)
+		for i := range 60 {
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				for range i * 10 {
+					runtime.Gosched()
+				}
+				cancel()
+			}()
 			done := make(chan Exit, 1)
 			p, err := r.Start(ctx, spec("sleep 1000"), func(e Exit) { done <- e })
 			if err == nil {
@@ -196,5 +204,12 @@ func TestCanceledBefore(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		if after := descriptors(t); after != before {
+			t.Errorf("descriptors before:\n%s\nafter:\n%s", before, after)
+		}
+		if n := zombies(); n != 0 {
+			t.Errorf("%d zombies", n)
+		}
+		r.noCgroups()
 	})
 }

@@ -1,0 +1,130 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestFindDelegated(t *testing.T) {
+	const hybrid = "24 1 0:22 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n30 24 0:28 / /sys/fs/cgroup/unified rw,nosuid shared:5 - cgroup2 cgroup2 rw\n"
+	const unified = "30 24 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n"
+	const bind = "30 24 0:28 /docker/abc /sys/fs/cg\\040roup rw - cgroup2 cgroup rw\n"
+	tests := []struct {
+		name, own, mounts string
+		root, fails       string
+	}{
+		{"systemd", "0::/system.slice/pg-bgw.service\n", unified, "/sys/fs/cgroup/system.slice/pg-bgw.service", ""},
+		{"subgroup", "0::/system.slice/pg-bgw.service/supervisor\n", unified, "/sys/fs/cgroup/system.slice/pg-bgw.service", ""},
+		{"hybrid", "4:memory:/x\n0::/a.service\n", hybrid, "/sys/fs/cgroup/unified/a.service", ""},
+		{"bind mount", "0::/docker/abc/x\n", bind, "/sys/fs/cg roup/x", ""},
+		{"outside the mount", "0::/docker/abcd\n", bind, "", "not below"},
+		{"version 1", "4:memory:/x\n", hybrid, "", "in no cgroup v2"},
+		{"not mounted", "0::/x\n", "24 1 0:22 / /sys rw - tmpfs tmpfs rw\n", "", "not mounted"},
+		{"root", "0::/\n", unified, "/sys/fs/cgroup", "root cgroup"},
+		{"garbage", "0::\n\x00", "x - cgroup2 \n - \n", "", "in no cgroup v2"},
+	}
+	for _, tt := range tests {
+		fsys := fstest.MapFS{
+			"proc/self/cgroup":    {Data: []byte(tt.own)},
+			"proc/self/mountinfo": {Data: []byte(tt.mounts)},
+		}
+		if tt.root != "" && tt.name != "root" {
+			fsys[strings.TrimPrefix(tt.root, "/")+"/cgroup.type"] = &fstest.MapFile{}
+		}
+		root, _, err := findDelegated(fsys)
+		if tt.fails != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.fails) {
+				t.Errorf("%s: got %v, want %q", tt.name, err, tt.fails)
+			}
+			continue
+		}
+		// Without systemd's mark, for want of systemd, root may have it; another user may not write there.
+		if root != tt.root || os.Getuid() == 0 && err != nil {
+			t.Errorf("%s: got %s, %v; want %s", tt.name, root, err, tt.root)
+		}
+	}
+}
+
+// A worker that fills its cgroup with others keeps neither them nor its processes.
+func TestNestedCgroups(t *testing.T) {
+	r := newRig(t, true)
+	s := spec(`set -e; cd "$1"; for i in 1 2 3; do mkdir c$i c$i/d c$i/d/e; done
+		sleep 1000 & echo $! > c2/d/e/cgroup.procs
+		sleep 1000 & echo $! > c3/cgroup.procs; echo 1 > c3/cgroup.freeze
+		d=deep; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do mkdir $d; d=$d/deep; done
+		exit 7`)
+	s.Argv = append(s.Argv, filepath.Join(r.cgroups.root, workerPrefix+s.ID))
+	out, e := r.output(s)
+	if e.Status != 7<<8 {
+		t.Errorf("status %#x: %s", e.Status, out)
+	}
+	r.noCgroups()
+}
+
+func TestLeftovers(t *testing.T) {
+	r := newRig(t, true)
+	p, exits := r.start(spec("sleep 1000"))
+	q, qexits := r.start(spec("sleep 1000"))
+	c, err := OpenCgroups(CgroupOptions{Root: r.cgroups.root, Keep: []string{q.id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if e := <-exits; !e.Status.Signaled() {
+		t.Errorf("leftover %s: %+v", p.id, e)
+	}
+	if err := q.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-qexits
+}
+
+func TestLimitWithoutController(t *testing.T) {
+	r := newRig(t, true)
+	for _, name := range LimitNames() {
+		if r.cgroups.supports(name) == nil {
+			continue
+		}
+		s := spec("exit 0")
+		s.Limits = map[string]string{name: "1"}
+		var se *SpecError
+		if _, err := r.Start(context.Background(), s, nil); !errors.As(err, &se) || !strings.Contains(err.Error(), "Delegate=") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.noCgroups()
+}
+
+// With ReadOnlyCgroups a worker cannot move itself out of its cgroup, and can write elsewhere.
+func TestReadOnlyCgroups(t *testing.T) {
+	r := newRig(t, true)
+	dir := t.TempDir()
+	for _, readOnly := range []bool{false, true} {
+		s := spec(`echo x > "$2/file" && mkdir "$2/d" && mv "$2/file" "$2/d/" && rm -r "$2/d" && echo 0 > /proc/self/oom_score_adj || exit 2
+			: 2>/dev/null > /dev/null || exit 3
+			(echo 0 > "$1/cgroup.procs") 2>/dev/null && exit 4; exit 5`)
+		s.Argv = append(s.Argv, filepath.Dir(r.cgroups.root)+"/"+filepath.Base(r.cgroups.root), dir)
+		s.ReadOnlyCgroups, s.NoNewPrivileges = readOnly, true
+		out, e := r.output(s)
+		want := 4
+		if readOnly {
+			want = 5
+		}
+		if got := e.Status.ExitStatus(); got != want {
+			if readOnly && got == 4 && !haveLandlock() {
+				t.Skip("needs a kernel with Landlock")
+			}
+			t.Errorf("read-only %v: exit code %d, want %d: %s", readOnly, got, want, out)
+		}
+	}
+}
+
+func haveLandlock() bool {
+	b, err := os.ReadFile("/sys/kernel/security/lsm")
+	return err != nil || strings.Contains(string(b), "landlock")
+}
