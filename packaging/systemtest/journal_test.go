@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -67,13 +68,13 @@ func (m *machine) await(t *testing.T, from mark, matches ...string) record {
 	return m.awaitN(t, from, 1, matches...)[0]
 }
 
-// awaitN waits for n such records.
+// awaitN waits for n such records. It is not journalctl that matches: together
+// with a cursor, that of systemd 252 passes over the first match.
 func (m *machine) awaitN(t *testing.T, from mark, n int, matches ...string) []record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	args := append([]string{"journalctl", "--follow", "--lines=all", "--output=json", "--after-cursor=" + string(from)}, matches...)
-	cmd := m.command(ctx, args...)
+	cmd := m.command(ctx, "journalctl", "--follow", "--lines=all", "--output=json", "--after-cursor="+string(from))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +83,27 @@ func (m *machine) awaitN(t *testing.T, from mark, n int, matches ...string) []re
 		t.Fatal(err)
 	}
 	defer func() { cancel(); cmd.Wait() }()
-	records := make([]record, n)
-	for i, d := 0, json.NewDecoder(out); i < n; i++ {
-		if err := d.Decode(&records[i]); err != nil {
-			t.Fatalf("record %d of %d that matches %q did not come: %v", i+1, n, matches, err)
+	var found []record
+	for d := json.NewDecoder(out); len(found) < n; {
+		var r record
+		if err := d.Decode(&r); err != nil {
+			t.Fatalf("of %d records that match %q %d came: %v", n, matches, len(found), err)
+		}
+		if r.matches(matches) {
+			found = append(found, r)
 		}
 	}
-	return records
+	return found
+}
+
+func (r record) matches(all []string) bool {
+	for _, match := range all {
+		key, value, _ := strings.Cut(match, "=")
+		if got, ok := r[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
 }
 
 // has checks that a record's fields have these values.

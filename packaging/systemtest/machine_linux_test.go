@@ -20,7 +20,7 @@ import (
 
 // patience bounds each wait, so that what never comes is a failure and not a
 // test that hangs.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // mounts makes the machine's root in a mount namespace of its own: a Debian root
 // under an overlay that writes to memory, and a copy of the installed files in
@@ -169,11 +169,14 @@ func text(path string) string {
 	return string(b)
 }
 
-// command makes a command that runs inside the machine as root.
+// command makes a command that runs inside the machine as root. nsenter forks to
+// enter the process space, so the end of ctx kills a group.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 	all := append([]string{"--target=" + strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", all...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return cmd
 }
 

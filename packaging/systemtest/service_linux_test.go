@@ -133,10 +133,17 @@ func checkCgroups(t *testing.T, m *machine) {
 	}
 }
 
-// cgroup is the cgroup of a process.
+// cgroup is the cgroup of a process. On a host with hierarchies of version 1 the
+// file names these too.
 func (m *machine) cgroup(t *testing.T, pid int) string {
 	t.Helper()
-	return strings.TrimPrefix(m.run(t, "cat", fmt.Sprintf("/proc/%d/cgroup", pid)), "0::")
+	for line := range strings.Lines(m.run(t, "cat", fmt.Sprintf("/proc/%d/cgroup", pid))) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSpace(path)
+		}
+	}
+	t.Fatalf("process %d has no cgroup", pid)
+	return ""
 }
 
 // checkProcess looks at what a worker was given.
