@@ -164,7 +164,7 @@ func unknownOverride(word string) error {
 	for _, o := range overrides {
 		words = append(words, o.word)
 	}
-	hint := "the keys are " + strings.Join(words, ", ") + " and environment.NAME"
+	hint := "the keys are " + strings.Join(words, ", ") + " and environment.NAME; an argument of this form is given with --argument"
 	if near := nearest(word, words); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -16,7 +16,7 @@ import (
 
 // listColumns are the columns of list. Handles are never cut: half of one names nothing.
 var listColumns = []column{
-	{title: "WORKER", least: 12},
+	{title: "WORKER", least: 10},
 	{title: "HANDLE"},
 	{title: "STATE"},
 	{title: "PID", right: true, drop: 1},

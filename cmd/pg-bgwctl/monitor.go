@@ -32,12 +32,15 @@ func newMonitor(a *app) *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		return a.monitor(ctx, args, limit)
+		if err := a.monitor(ctx, args, limit); ctx.Err() == nil {
+			return err
+		}
+		return nil // Ctrl-C is how it ends
 	}
 	return cmd
 }
 
-// monitor prints events until ctx ends, which is no error, or there were limit.
+// monitor prints events until ctx ends, which is an error of some kind, or there were limit.
 func (a *app) monitor(ctx context.Context, args []string, limit int) error {
 	b, err := a.dial()
 	if err != nil {
@@ -55,9 +58,6 @@ func (a *app) monitor(ctx context.Context, args []string, limit int) error {
 	for printed := 0; limit == 0 || printed < limit; {
 		e, ok := <-events
 		if !ok {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return &failure{code: codeFailed, text: "the bus was lost", hint: "see: systemctl status dbus"}
 		}
 		shown, err := m.event(ctx, e)

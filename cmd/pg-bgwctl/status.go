@@ -97,6 +97,18 @@ func (b *block) line(key, value string) {
 	}
 }
 
+// painted adds a line whose first word has a colour. It is cut before it is painted: a colour takes no columns.
+func (b *block) painted(key string, st style, word, rest string) {
+	line := b.screen.fit(word+rest, keyColumns+2)
+	if rest, ok := strings.CutPrefix(line, word); ok {
+		line = b.screen.paint(st, word) + rest
+	}
+	fmt.Fprintf(&b.text, "%*s: %s\n", keyColumns, key, line)
+}
+
+// uncut adds a line that is of use only as a whole: a command, a handle.
+func (b *block) uncut(key, value string) { fmt.Fprintf(&b.text, "%*s: %s\n", keyColumns, key, value) }
+
 func (a *app) newBlock() *block {
 	s := a.screen
 	if a.full {
@@ -137,7 +149,7 @@ func (a *app) managerBlock(m *dbusapi.ManagerInfo, now time.Time) string {
 		b.line("Server", safe(label)+": "+safe(m.Phases[label]))
 	}
 	b.line("Files", safe(m.ConfigurationState))
-	b.line("Logs", "journalctl -u pg-bgw")
+	b.uncut("Logs", "journalctl -u pg-bgw")
 	return b.text.String()
 }
 
@@ -145,9 +157,8 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	b := a.newBlock()
 	d := &w.Definition
 	b.heading(styleOf(w), safe(title(w)), safe(d.Name))
-	b.line("Handle", fmt.Sprintf("%s (%s)", handleText(w.Handle), w.Handle.Path()))
-	b.line("State", fmt.Sprintf("%s since %s; %s", a.screen.paint(styleOf(w), safe(w.State)),
-		stamp(w.Changed.Realtime, now), relative(w.Changed.Realtime, now)))
+	b.uncut("Handle", fmt.Sprintf("%s (%s)", handleText(w.Handle), w.Handle.Path()))
+	b.painted("State", styleOf(w), safe(w.State), fmt.Sprintf(" since %s; %s", stamp(w.Changed.Realtime, now), relative(w.Changed.Realtime, now)))
 	b.line("Reason", safe(w.Reason))
 	if w.MainPID != 0 {
 		b.line("Main PID", pidText(w.MainPID))
@@ -160,7 +171,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 		b.line("Next start", fmt.Sprintf("%s; %s", relative(w.NextStart, now), stamp(w.NextStart, now)))
 	}
 	a.definitionLines(b, w)
-	b.line("Logs", logsCommand(w))
+	b.uncut("Logs", logsCommand(w))
 	return b.text.String()
 }
 
@@ -194,8 +205,8 @@ func (a *app) definitionLines(b *block, w *workerInfo) {
 		b.line("Function", codeLine(w))
 	}
 	b.line("Flags", safe(strings.Join(d.Flags, ", ")))
-	b.line("Rule", fmt.Sprintf("start at %s, restart %s; %s, then killed %s", safe(d.StartTime),
-		restartRule(d.RestartTime), safe(d.KillSignal), killRule(d.KillTimeoutUSec)))
+	b.line("Start", fmt.Sprintf("at %s, again %s", safe(d.StartTime), restartRule(d.RestartTime)))
+	b.line("Stop", fmt.Sprintf("by %s, killed %s", safe(d.KillSignal), killRule(d.KillTimeoutUSec)))
 	segment := safe(d.Segment)
 	if w.Attached {
 		segment += ", attached"
@@ -221,14 +232,26 @@ func restartRule(seconds int32) string {
 	if seconds < 0 {
 		return "never"
 	}
-	return "after " + units.RestartTime(seconds).String()
+	return "after " + exact(units.RestartTime(seconds).Duration())
 }
 
 func killRule(usec uint64) string {
 	if usec >= math.MaxInt64/1000 {
 		return "never"
 	}
-	return "after " + (time.Duration(usec) * time.Microsecond).String()
+	return "after " + exact(time.Duration(usec)*time.Microsecond)
+}
+
+// exact writes a duration with all its units but those that are 0: "1h", "1h30m", "500ms".
+func exact(d time.Duration) string {
+	text := d.String()
+	if s, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = s + "m"
+	}
+	if s, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = s + "h"
+	}
+	return text
 }
 
 // logsCommand is the command that shows what a worker wrote (under its type, unless the definition names another

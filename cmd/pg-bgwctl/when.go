@@ -27,7 +27,8 @@ func relative(usec uint64, now time.Time) string {
 	if !ok {
 		return "-"
 	}
-	switch d := now.Sub(t); {
+	const far = 290 * 365 * 24 * time.Hour // Sub ends at 292 years; leave room for rounding
+	switch d := max(min(now.Sub(t), far), -far); {
 	case d < 0:
 		return "in " + span((-d + time.Second - 1).Truncate(time.Second))
 	case d < time.Second:
