@@ -228,6 +228,26 @@ func TestAreaOddEnd(t *testing.T) {
 	}
 }
 
+// TestAreaRecordIsKept: who loses the race for a word uses its record for the next
+// area, or else losers would use them up.
+func TestAreaRecordIsKept(t *testing.T) {
+	s := create(t, "main", MinSize)
+	a, b := attached(t, s), attached(t, s)
+	start := uint64(areaStart(a))
+	for i := range uint32(3) {
+		if _, err := a.areas.publish(0, "winner", 1, start); err != nil {
+			t.Fatal(err)
+		}
+		have, err := b.areas.publish(0, "loser", 1, start)
+		if err != nil || have != 1 {
+			t.Fatalf("round %d: got %d, error %v", i, have, err)
+		}
+	}
+	if n := a.mem.word32(stateOffset).Load(); n != 3 {
+		t.Errorf("%d records were taken, 1 published and 2 kept by losers are 3", n)
+	}
+}
+
 // TestAreaWriterDies: a process that took a record and never published it is in
 // nobody's way.
 func TestAreaWriterDies(t *testing.T) {

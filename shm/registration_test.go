@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/pg-bgw/pg-bgw/shm/control"
 )
@@ -262,5 +263,29 @@ func TestLateAnswerLeaksNothing(t *testing.T) {
 	}
 	if after := openFds(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+// TestAnswerThatNobodyTakes is the same for one that came just before its
+// caller gave up.
+func TestAnswerThatNobodyTakes(t *testing.T) {
+	s := newSupervisor(t)
+	w := s.open()
+	answer := make(chan reply, 1)
+	id, err := w.client.enter(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := (&control.Record{Type: control.Latch.Answer(), ID: id}).Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := s.dup(s.latch)
+	if err := w.client.take(b, fd); err != nil {
+		t.Fatal(err)
+	}
+	w.client.leave(id, answer)
+	if err := Ring(fd); !errors.Is(err, unix.EBADF) {
+		t.Errorf("the descriptor that came with it is still open (error %v)", err)
 	}
 }
