@@ -2,11 +2,9 @@ package dbusapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -87,21 +85,7 @@ func TestSubscribers(t *testing.T) {
 	invoke(t, listener, ManagerPath, ManagerInterface+".Subscribe", "")
 	invoke(t, listener, ManagerPath, ManagerInterface+".Subscribe", "") // twice is once
 	publish()
-	path := w.Handle.Path()
-	want := []*dbus.Signal{
-		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesAdded", Body: []any{path, map[string]map[string]dbus.Variant{WorkerInterface: publicProperties(w)}}},
-		{Path: ManagerPath, Name: ManagerInterface + ".WorkerNew", Body: []any{path, "alpha"}},
-		{Path: ManagerPath, Name: ManagerInterface + ".WorkerStateChanged", Body: []any{path, "stopped", "stopped", uint32(0), int32(3), int32(9), "r", uint64(3)}},
-		{Path: path, Name: propertiesInterface + ".PropertiesChanged", Body: []any{WorkerInterface, map[string]dbus.Variant{
-			"State": dbus.MakeVariant("stopped"), "Status": dbus.MakeVariant("stopped"), "MainPID": dbus.MakeVariant(uint32(0)), "ExitCode": dbus.MakeVariant(int32(3)),
-		}, []string{"Environment"}}},
-		{Path: ManagerPath, Name: propertiesInterface + ".PropertiesChanged", Body: []any{ManagerInterface, map[string]dbus.Variant{
-			"Phases": dbus.MakeVariant(map[string]string{"main": "run"}),
-		}, []string{}}},
-		{Path: ManagerPath, Name: ManagerInterface + ".Reloading", Body: []any{true}},
-		{Path: ManagerPath, Name: ManagerInterface + ".WorkerRemoved", Body: []any{path}},
-		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesRemoved", Body: []any{path, []string{WorkerInterface}}},
-	}
+	want := transitionSignals(w)
 	for _, w := range want {
 		got := receive(t, signals, w.Name)
 		if strings.Contains(fmt.Sprint(got.Body), "SECRET") {
@@ -125,6 +109,25 @@ func TestSubscribers(t *testing.T) {
 	case got := <-signals:
 		t.Errorf("after Unsubscribe: %v", got)
 	default:
+	}
+}
+
+// transitionSignals are what TestSubscribers publishes for w.
+func transitionSignals(w WorkerInfo) []*dbus.Signal {
+	path := w.Handle.Path()
+	return []*dbus.Signal{
+		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesAdded", Body: []any{path, map[string]map[string]dbus.Variant{WorkerInterface: publicProperties(w)}}},
+		{Path: ManagerPath, Name: ManagerInterface + ".WorkerNew", Body: []any{path, "alpha"}},
+		{Path: ManagerPath, Name: ManagerInterface + ".WorkerStateChanged", Body: []any{path, "stopped", "stopped", uint32(0), int32(3), int32(9), "r", uint64(3)}},
+		{Path: path, Name: propertiesInterface + ".PropertiesChanged", Body: []any{WorkerInterface, map[string]dbus.Variant{
+			"State": dbus.MakeVariant("stopped"), "Status": dbus.MakeVariant("stopped"), "MainPID": dbus.MakeVariant(uint32(0)), "ExitCode": dbus.MakeVariant(int32(3)),
+		}, []string{"Environment"}}},
+		{Path: ManagerPath, Name: propertiesInterface + ".PropertiesChanged", Body: []any{ManagerInterface, map[string]dbus.Variant{
+			"Phases": dbus.MakeVariant(map[string]string{"main": "run"}),
+		}, []string{}}},
+		{Path: ManagerPath, Name: ManagerInterface + ".Reloading", Body: []any{true}},
+		{Path: ManagerPath, Name: ManagerInterface + ".WorkerRemoved", Body: []any{path}},
+		{Path: ManagerPath, Name: objectManagerInterface + ".InterfacesRemoved", Body: []any{path, []string{WorkerInterface}}},
 	}
 }
 
@@ -231,107 +234,6 @@ func TestWatchOwner(t *testing.T) {
 	}
 }
 
-// TestBusRestart: the bus goes and comes back at the same address: the Backend is told, the name is taken again, handles
-// stay valid, a client that dials again is served, and a void owner's name gets nothing.
-func TestBusRestart(t *testing.T) {
-	b := newBus(t, 0)
-	_, f := b.serve(Options{})
-	for round := range 3 {
-		c := b.client()
-		events, err := c.Events(testContext(t), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := c.RegisterDynamicBackgroundWorker(testContext(t), minimal("a"), 0)
-		if err != nil || h.Slot != uint32(round) {
-			t.Fatal(h, err)
-		}
-		b.stop()
-		receive(t, f.lost, "BusLost")
-		for range events { // closed when the bus is lost
-		}
-		b.start()
-		again := b.client()
-		waitForDaemon(t, again)
-		if w, err := again.Worker(testContext(t), h); err != nil || w.Handle != h {
-			t.Errorf("round %d: %+v, %v", round, w, err)
-		}
-	}
-}
-
-// waitForDaemon returns when the name has an owner.
-func waitForDaemon(t *testing.T, c *Client) {
-	t.Helper()
-	events, err := c.Events(testContext(t), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.signals.mu.Lock()
-	there := c.signals.owner != ""
-	c.signals.mu.Unlock()
-	for !there {
-		there = receive(t, events, "daemon").Kind == EventDaemonBack
-	}
-}
-
-// TestNameOwned: a second daemon is told that the name is taken, and may try again.
-func TestNameOwned(t *testing.T) {
-	b := newBus(t, 0)
-	first, _ := b.serve(Options{})
-	second := NewServer(newFake(), Options{Address: b.address})
-	if err := second.Start(testContext(t)); !errors.Is(err, ErrNameOwned) {
-		t.Fatalf("got %v", err)
-	}
-	if err := first.Close(testContext(t)); err != nil {
-		t.Error(err)
-	}
-	if err := second.Start(testContext(t)); err != nil {
-		t.Error(err)
-	}
-	if err := second.Close(testContext(t)); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestDaemonGone: BGW-043: when the daemon goes, a waiter and a watcher learn that the postmaster died; when it is back,
-// the watcher is subscribed again.
-func TestDaemonGone(t *testing.T) {
-	b := newBus(t, 0)
-	s, f := b.serve(Options{})
-	h := f.put(waiting(Handle{1, 2})).Handle
-	c := b.client()
-	events, err := c.Events(testContext(t), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := startWaits(t, f, 2, func(ctx context.Context) waitResult {
-		status, pid, err := c.WaitForBackgroundWorkerStartup(ctx, h)
-		return waitResult{status, pid, err}
-	})
-	if err := s.Close(testContext(t)); err != nil {
-		t.Error(err)
-	}
-	for range 2 {
-		if got := receive(t, done, "answer"); got.status != StatusPostmasterDied || got.err != nil {
-			t.Errorf("waiter got %+v", got)
-		}
-	}
-	if e := receive(t, events, "event"); e.Kind != EventDaemonGone {
-		t.Errorf("got %+v", e)
-	}
-	if status, _, err := c.GetBackgroundWorkerPid(testContext(t), h); status != StatusPostmasterDied || err != nil {
-		t.Errorf("GetBackgroundWorkerPid: %v %v", status, err)
-	}
-	next, f2 := b.serve(Options{})
-	if e := receive(t, events, "event"); e.Kind != EventDaemonBack {
-		t.Errorf("got %+v", e)
-	}
-	next.Added(f2.put(full(Handle{7, 7})))
-	if e := receive(t, events, "event"); e.Kind != EventNew || e.Handle != (Handle{7, 7}) {
-		t.Errorf("got %+v", e)
-	}
-}
-
 // TestClientDropsForgedSignals: a signal by somebody who does not own the name is none.
 func TestClientDropsForgedSignals(t *testing.T) {
 	b := newBus(t, 0)
@@ -370,51 +272,4 @@ func TestSlowReceiver(t *testing.T) {
 	if len(events) > maxEvents+1 || events[0].Kind != EventMissed || events[len(events)-1].Label != fmt.Sprint(3*maxEvents-1) {
 		t.Errorf("%d events, first %+v", len(events), events[0])
 	}
-}
-
-// TestHungBus: a broker that does not read holds nobody up: publishing returns, and so does Close.
-func TestHungBus(t *testing.T) {
-	b := newBus(t, 0)
-	s, f := b.serve(Options{})
-	c := b.client()
-	if err := c.Subscribe(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.daemon.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	h := f.put(full(Handle{1, 1})).Handle
-	for range maxOutbox + 2000 {
-		f.change(s, h, func(w *WorkerInfo) { w.StartNumber++ })
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Close(ctx); err == nil {
-		t.Error("Close sent everything to a broker that is stopped")
-	}
-}
-
-// TestBlackBox: busctl, gdbus and dbus-send find their way.
-func TestBlackBox(t *testing.T) {
-	b := newBus(t, 0)
-	_, f := b.serve(Options{})
-	h := f.put(full(Handle{2, 9})).Handle
-	tool := func(want, name string, args ...string) {
-		t.Run(name, func(t *testing.T) {
-			need(t, name)
-			out, err := b.run(name, args...)
-			if err != nil || !strings.Contains(out, want) {
-				t.Errorf("%s: %v\n%s\nwant %q", strings.Join(args, " "), err, out, want)
-			}
-		})
-	}
-	address := "--address=" + b.address
-	tool("/org/pgbgw1/worker/s2_g9", "busctl", address, "tree", "--list", BusName)
-	tool("RegisterDynamicBackgroundWorker", "busctl", address, "introspect", BusName, string(ManagerPath))
-	tool("emits-change", "busctl", address, "introspect", BusName, string(h.Path()))
-	tool(`o "/org/pgbgw1/worker/s0_g4294967303"`, "busctl", address, "call", BusName, string(ManagerPath), ManagerInterface,
-		"RegisterDynamicBackgroundWorker", "a{sv}t", "3", "Name", "s", "x", "Flags", "as", "1", "shmem_access", "RestartTime", "i", "5", "0")
-	tool(`"running"`, "busctl", address, "get-property", BusName, string(h.Path()), WorkerInterface, "State")
-	tool("node /org/pgbgw1/worker/s2_g9", "gdbus", "introspect", "--system", "--recurse", "--dest", BusName, "--object-path", "/")
-	tool(`object path "/org/pgbgw1/worker/s2_g9"`, "dbus-send", "--bus="+b.address, "--print-reply", "--dest="+BusName, string(ManagerPath), ManagerInterface+".GetWorker", "string:alpha")
 }
