@@ -48,3 +48,35 @@ func (b *bell) drain() (rung bool) {
 	})
 	return rung
 }
+
+// NewLatchEvent makes the eventfd of a slot's latch, non-blocking and
+// close-on-exec. The supervisor makes one per slot, keeps it over the restarts
+// of its workers, passes it to them as "latch" and rings it with Ring. The
+// caller owns it.
+func NewLatchEvent() (int, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return -1, os.NewSyscallError("eventfd", err)
+	}
+	return fd, nil
+}
+
+// one is what is added to an eventfd's counter; never changed.
+var one = [8]byte{1}
+
+// Ring sets the latch behind an eventfd from outside of its segment: its owner
+// wakes up, or will not sleep, and finds it set. Rings before that are one. It
+// never waits and allocates nothing. A full counter is no error: the owner will
+// wake.
+func Ring(fd int) error {
+	for {
+		_, err := unix.Write(fd, one[:])
+		switch err {
+		case unix.EINTR:
+			continue
+		case nil, unix.EAGAIN:
+			return nil
+		}
+		return os.NewSyscallError("write", err)
+	}
+}
