@@ -35,6 +35,24 @@ func card(ctx context.Context, w io.Writer, b *lab) error {
 	return t.Flush()
 }
 
+// step prints what one step of the state machine takes in tables of several
+// sizes: the benchmark that the package has for itself.
+func step(ctx context.Context, w io.Writer) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Step", "-benchtime", "200ms", "./units/supervise")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(w, "The state machine's step is not measured: %v\n%s\n", err, out)
+		return
+	}
+	fmt.Fprintf(w, "The state machine's step\n")
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, "Benchmark") {
+			fmt.Fprintf(w, "  %s", line)
+		}
+	}
+	fmt.Fprintln(w)
+}
+
 func cpuModel() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(b)) {

@@ -38,7 +38,9 @@ var goals = []goal{
 	{what: "registered starts per second, 100 at once, against PostgreSQL's", limit: 3, unit: "x", atLeast: true,
 		value: func(r results, server string) spread { return r.ratio("up100", server, "up100", ours) }},
 	{what: "1,000 killed at once, all back", limit: 600, unit: "ms",
-		value: func(r results, server string) spread { return r.medians("back1000", ours) }},
+		value: func(r results, server string) spread {
+			return scale(r.medians("back1000", ours), 1e-3)
+		}},
 	{what: "memory of daemon and launcher at 1,000 (12 MB and 3 kB a worker)", limit: 12*1024 + 3*1000, unit: "KiB",
 		value: func(r results, server string) spread { return r.medians("pss1000", ours) }},
 	{what: "context switches a minute while idle, at 1,000 (the watchdog's only)", limit: 2, unit: "/min",

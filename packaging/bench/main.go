@@ -124,10 +124,10 @@ func newFlags(stderr io.Writer) (*options, *flag.FlagSet) {
 	f.DurationVar(&o.soakTime, "soak-time", 40*time.Second, "end a supervisor's soak after this time")
 	f.DurationVar(&o.window, "window", 10*time.Second, "time over which idle costs are watched")
 	f.DurationVar(&o.quiet, "quiet", time.Second, "wait this long at most for an idle machine before a measurement")
-	f.DurationVar(&o.budget, "budget", 10*time.Minute, "end after this time and print what there is")
+	f.DurationVar(&o.budget, "budget", 9*time.Minute, "end after this time, counted from when the supervisors are up, and print what there is")
 	f.IntVar(&o.maxProcesses, "max-processes", 1100, "never more processes than this; runit and s6 need two for each worker")
 	f.StringVar(&o.peers, "peers", "", "measure only these supervisors, a comma-separated `list`")
-	f.StringVar(&o.scenarios, "scenarios", "", "measure only these, a comma-separated `list` of register, restart, register-glibc, up100, up500, thousand, terminate, soak, idle")
+	f.StringVar(&o.scenarios, "scenarios", "", "measure only these, a comma-separated `list` of register, restart, register-glibc, up100, up500, thousand, terminate, soak, idle, step")
 	return o, f
 }
 
@@ -143,7 +143,7 @@ func (o *options) check(f *flag.FlagSet) error {
 			"soak-time": func() { o.soakTime = 4 * time.Second },
 			"window":    func() { o.window = 2 * time.Second },
 			"quiet":     func() { o.quiet = 250 * time.Millisecond },
-			"budget":    func() { o.budget = 110 * time.Second },
+			"budget":    func() { o.budget = 100 * time.Second },
 		}
 		for name, set := range quick {
 			if !given[name] {
@@ -170,7 +170,7 @@ func (o *options) checkScenarios() error {
 	if o.scenarios == "" {
 		return nil
 	}
-	found := o.wants(o.scenarios, "idle")
+	found := o.wants(o.scenarios, "idle") || o.wants(o.scenarios, "step")
 	for _, s := range scenarios {
 		found = found || o.wants(o.scenarios, s.name)
 	}
@@ -205,15 +205,18 @@ func lifecycle(ctx context.Context, w io.Writer, b *lab, opt options) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	if opt.wants(opt.scenarios, "step") {
+		step(ctx, w)
+	}
 	debug.SetGCPercent(400)
-	timed, done := context.WithTimeoutCause(ctx, opt.budget, errTime)
-	defer done()
 	r := &runner{opt: opt, out: w, lab: b, results: results{}, noted: map[string]bool{}}
 	if len(postgresMajors()) == 0 {
 		r.note("PostgreSQL is not measured: no server below /usr/lib/postgresql")
 	}
-	err := r.open(timed)
+	err := r.open(ctx)
 	if err == nil {
+		timed, done := context.WithTimeoutCause(ctx, opt.budget, errTime)
+		defer done()
 		err = r.run(timed)
 	}
 	r.report(w)

@@ -1,25 +1,324 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 )
 
-// pgbgw is the supervisor that this module is about.
+// pgbgw is the supervisor that this module is about, built from this checkout,
+// on a private dbus-daemon, with a cgroup of its own where we are root.
 type pgbgw struct {
 	seat
+	bus     *spawned
+	proc    *spawned
+	conn    *dbus.Conn
+	signals chan *dbus.Signal
+	program string
+	cgroup  string // "": none
+	handles map[int]dbus.ObjectPath
 }
 
-func newPgbgw(at seat) peer { return &pgbgw{seat: at} }
+const (
+	ourName     = "org.pgbgw1"
+	ourPath     = "/org/pgbgw1"
+	ourManager  = ourName + ".Manager."
+	outstanding = 64 // calls at once; a system bus allows 128
+)
 
-func (p *pgbgw) name() string    { return ours }
-func (p *pgbgw) missing() string { return "no pg-bgwd" }
-func (p *pgbgw) traits() traits  { return traits{perWorker: 1} }
+// ourBus is as a system bus is, limits included, but lets everybody talk.
+const ourBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=%s</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
+  </policy>
+</busconfig>
+`
 
-func (p *pgbgw) open(ctx context.Context) error                              { return nil }
-func (p *pgbgw) prepare(ctx context.Context, n int, program string) error    { return nil }
-func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error)      { return 0, nil }
-func (p *pgbgw) stop(ctx context.Context, first, n int) error                { return nil }
-func (p *pgbgw) terminate(ctx context.Context, i int) (time.Duration, error) { return 0, nil }
-func (p *pgbgw) processes() []int                                            { return nil }
-func (p *pgbgw) close() error                                                { return nil }
+func newPgbgw(at seat) peer { return &pgbgw{seat: at, handles: map[int]dbus.ObjectPath{}} }
+
+func (p *pgbgw) name() string { return ours }
+
+func (p *pgbgw) missing() string {
+	if _, err := os.Stat("cmd/pg-bgwd/main.go"); err != nil {
+		return "the working directory is not the checkout, there is no cmd/pg-bgwd"
+	}
+	if _, err := exec.LookPath("dbus-daemon"); err != nil {
+		return "no dbus-daemon (package dbus-daemon)"
+	}
+	return ""
+}
+
+func (p *pgbgw) traits() traits {
+	note := ours + ": asked over a private dbus-daemon; the D-Bus client is this program's own, " +
+		fmt.Sprint(outstanding) + " calls outstanding at most. Memory is the daemon's and the launcher's."
+	if p.cgroup == "" {
+		note += " Without cgroups, which need root and cgroup v2: compare with care."
+	}
+	return traits{perWorker: 1, note: note}
+}
+
+func (p *pgbgw) path(elem ...string) string {
+	return p.lab.path(append([]string{ours}, elem...)...)
+}
+
+func (p *pgbgw) open(ctx context.Context) error {
+	if err := p.compile(ctx); err != nil {
+		return err
+	}
+	for _, dir := range []string{"run", "state", "workers.d"} {
+		if err := os.MkdirAll(p.path(dir), 0o755); err != nil {
+			return err
+		}
+	}
+	err := errors.Join(
+		os.WriteFile(p.path("bus.conf"), fmt.Appendf(nil, ourBus, p.path("bus")), 0o644),
+		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1100\n"), 0o644),
+	)
+	if err != nil {
+		return err
+	}
+	if err := p.launch(); err != nil {
+		return err
+	}
+	if err := p.connect(ctx); err != nil {
+		return fmt.Errorf("%w\n%s", err, p.lab.tail(ours))
+	}
+	return nil
+}
+
+func (p *pgbgw) compile(ctx context.Context) error {
+	for _, c := range [][]string{
+		{"go", "build", "-trimpath", "-o", p.path("pg-bgwd"), "./cmd/pg-bgwd"},
+		{"sh", "cmd/pg-bgw-launcher/build.sh", p.path("pg-bgw-launcher")},
+	} {
+		if out, err := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build: %v: %w\n%s", c, err, out)
+		}
+	}
+	return nil
+}
+
+// launch starts the bus and the daemon, which waits for the bus by itself.
+func (p *pgbgw) launch() error {
+	log, err := p.lab.logFile(ours)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	bus := exec.Command("dbus-daemon", "--config-file="+p.path("bus.conf"), "--nofork", "--nopidfile")
+	bus.Stdout, bus.Stderr = log, log
+	if p.bus, err = p.lab.spawn(bus, syscall.SIGTERM); err != nil {
+		return err
+	}
+	err = until(context.Background(), 5*time.Second, "dbus-daemon comes up", func() bool {
+		_, err := os.Stat(p.path("bus"))
+		return err == nil || p.bus.ended()
+	})
+	if err != nil {
+		return err
+	}
+	daemon := exec.Command(p.path("pg-bgwd"), "--config", p.path("pg-bgw.hcl"), "--workers", p.path("workers.d"),
+		"--bus", "unix:path="+p.path("bus"), "--runtime-dir", p.path("run"))
+	daemon.Env = append(os.Environ(), "STATE_DIRECTORY="+p.path("state"))
+	daemon.Stdout, daemon.Stderr = log, log
+	cg, err := p.makeCgroup(daemon)
+	if err != nil {
+		return err
+	}
+	defer cg.Close()
+	p.proc, err = p.lab.spawn(daemon, syscall.SIGTERM)
+	return err
+}
+
+// makeCgroup has the daemon start in a cgroup that is its own, as under
+// systemd. The file is nil without one, and may be closed all the same.
+func (p *pgbgw) makeCgroup(daemon *exec.Cmd) (*os.File, error) {
+	if !p.lab.root || cgroup2Mount() == "" {
+		return nil, nil
+	}
+	dir := filepath.Join(cgroup2Mount(), filepath.Base(p.lab.dir)+"-"+ours)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	p.cgroup = dir
+	cg, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	daemon.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cg.Fd())}
+	return cg, nil
+}
+
+func (p *pgbgw) connect(ctx context.Context) error {
+	conn, err := dbus.Connect("unix:path="+p.path("bus"), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	if err != nil {
+		return err
+	}
+	p.conn = conn
+	p.signals = make(chan *dbus.Signal, 64)
+	conn.Signal(p.signals)
+	return until(ctx, 20*time.Second, "pg-bgwd takes its name", func() bool {
+		var owned bool
+		err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, ourName).Store(&owned)
+		return err == nil && owned || p.proc.ended()
+	})
+}
+
+func (p *pgbgw) prepare(ctx context.Context, n int, program string) error {
+	p.program = program
+	return nil
+}
+
+func (p *pgbgw) definition(i int) map[string]dbus.Variant {
+	return map[string]dbus.Variant{
+		"Name":        dbus.MakeVariant(fmt.Sprint("bench ", i)),
+		"Flags":       dbus.MakeVariant([]string{"shmem_access"}),
+		"StartTime":   dbus.MakeVariant("postmaster_start"),
+		"RestartTime": dbus.MakeVariant(int32(0)),
+		"Command":     dbus.MakeVariant([]string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)}),
+	}
+}
+
+// pipelined makes n calls, never more than outstanding at a time, and gives
+// each answer to answered.
+func (p *pgbgw) pipelined(ctx context.Context, n int, send func(k int, done chan *dbus.Call) *dbus.Call, answered func(k int, c *dbus.Call) error) error {
+	calls := make([]*dbus.Call, n)
+	done := make(chan *dbus.Call, n)
+	waiting := 0
+	for k := range n {
+		if waiting == outstanding {
+			if err := answers(ctx, done, 1); err != nil {
+				return err
+			}
+			waiting--
+		}
+		calls[k] = send(k, done)
+		waiting++
+	}
+	if err := answers(ctx, done, waiting); err != nil {
+		return err
+	}
+	for k, c := range calls {
+		if err := answered(k, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
+	p.drain()
+	manager := p.conn.Object(ourName, ourPath)
+	t := monotonic()
+	err := p.pipelined(ctx, n, func(k int, done chan *dbus.Call) *dbus.Call {
+		return manager.GoWithContext(ctx, ourManager+"RegisterDynamicBackgroundWorker", 0, done, p.definition(first+k), uint64(0))
+	}, func(k int, c *dbus.Call) error {
+		var handle dbus.ObjectPath
+		err := c.Store(&handle)
+		p.handles[first+k] = handle
+		return err
+	})
+	return t, err
+}
+
+func (p *pgbgw) drain() {
+	for {
+		select {
+		case <-p.signals:
+		default:
+			return
+		}
+	}
+}
+
+// stop terminates workers and is told of each that it is gone, so that its
+// slot is free.
+func (p *pgbgw) stop(ctx context.Context, first, n int) error {
+	p.drain()
+	manager := p.conn.Object(ourName, ourPath)
+	gone := map[dbus.ObjectPath]bool{}
+	for i := first; i < first+n; i++ {
+		gone[p.handles[i]] = true
+	}
+	err := p.pipelined(ctx, n, func(k int, done chan *dbus.Call) *dbus.Call {
+		return manager.GoWithContext(ctx, ourManager+"TerminateBackgroundWorker", 0, done, p.handles[first+k], uint64(0))
+	}, func(k int, c *dbus.Call) error { return c.Err })
+	if err != nil {
+		return err
+	}
+	return p.told(ctx, gone)
+}
+
+// told waits for the owner's notice that each of these has stopped.
+func (p *pgbgw) told(ctx context.Context, handles map[dbus.ObjectPath]bool) error {
+	for len(handles) > 0 {
+		select {
+		case s := <-p.signals:
+			if s == nil {
+				return errors.New("the bus is gone")
+			}
+			if s.Name != ourManager+"WorkerStateChanged" || len(s.Body) < 3 || s.Body[2] != "stopped" {
+				continue
+			}
+			if h, ok := s.Body[0].(dbus.ObjectPath); ok {
+				delete(handles, h)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("not told that %d workers stopped: %w", len(handles), context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+func (p *pgbgw) terminate(ctx context.Context, i int) (time.Duration, error) {
+	p.drain()
+	done := make(chan *dbus.Call, 1)
+	t := monotonic()
+	p.conn.Object(ourName, ourPath).GoWithContext(ctx, ourManager+"TerminateBackgroundWorker", 0, done, p.handles[i], uint64(0))
+	if err := p.told(ctx, map[dbus.ObjectPath]bool{p.handles[i]: true}); err != nil {
+		return 0, err
+	}
+	took := time.Duration(monotonic() - t)
+	return took, answers(ctx, done, 1)
+}
+
+// processes are the daemon and the launchers, which are among its children.
+func (p *pgbgw) processes() []int {
+	pids := []int{p.proc.pid()}
+	for _, pid := range children(p.proc.pid()) {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if strings.HasPrefix(string(bytes.TrimSpace(comm)), "pg-bgw-launch") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (p *pgbgw) close() error {
+	if p.conn != nil {
+		p.conn.Close()
+		p.conn = nil
+	}
+	p.proc.stop(syscall.SIGTERM)
+	p.bus.stop(syscall.SIGTERM)
+	err := os.RemoveAll(p.path())
+	if p.cgroup == "" {
+		return err
+	}
+	os.WriteFile(filepath.Join(p.cgroup, "cgroup.kill"), []byte("1"), 0)
+	return errors.Join(err, removeCgroupSoon(p.cgroup))
+}

@@ -355,18 +355,26 @@ func (s *systemd) close() error {
 		os.WriteFile(filepath.Join(s.cgroup, "cgroup.kill"), []byte("1"), 0)
 	}
 	s.proc.stop(syscall.SIGKILL)
-	// The kernel may take a moment longer than the wait for the last process.
+	return removeCgroupSoon(s.cgroup)
+}
+
+// removeCgroupSoon removes a tree of cgroups whose processes have been killed:
+// the kernel may take a moment longer than the wait for the last of them.
+func removeCgroupSoon(top string) error {
 	var last error
-	until(context.Background(), 2*time.Second, "removing cgroups", func() bool {
-		last = removeCgroup(s.cgroup)
+	err := until(context.Background(), 2*time.Second, "removing cgroup "+top, func() bool {
+		last = removeCgroup(top)
 		return last == nil
 	})
-	return last
+	return errors.Join(err, last)
 }
 
 // removeCgroup removes an empty tree of cgroups, the deepest first.
 func removeCgroup(top string) error {
 	entries, err := os.ReadDir(top)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,35 @@ import (
 )
 
 // pss is the proportional set size of processes, in KiB: each page counted by
-// its share.
+// its share. Mapped memfds are left out: they are what pg-bgw's workers share,
+// and are accounted for by themselves.
 func pss(pids []int) (float64, error) {
 	var sum float64
 	for _, pid := range pids {
-		v, err := statusField(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
 		if err != nil {
 			return 0, err
 		}
-		sum += v
+		sum += sumPss(string(b))
 	}
 	return sum, nil
+}
+
+// sumPss adds the Pss of the mappings in the text of an smaps file.
+func sumPss(smaps string) float64 {
+	var sum float64
+	segment := false
+	for line := range strings.Lines(smaps) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) >= 5 && !strings.HasSuffix(f[0], ":"): // a mapping's first line
+			segment = len(f) > 5 && strings.HasPrefix(f[5], "/memfd:")
+		case len(f) > 1 && f[0] == "Pss:" && !segment:
+			v, _ := strconv.ParseFloat(f[1], 64)
+			sum += v
+		}
+	}
+	return sum
 }
 
 // switches is the number of context switches of processes since they began,

@@ -43,7 +43,7 @@ type scenario struct {
 }
 
 func allRounds(o options) int { return o.rounds }
-func fewRounds(o options) int { return min(o.rounds, 3) }
+func fewRounds(o options) int { return (min(o.rounds, 5) + 1) / 2 }
 func oneRound(options) int    { return 1 }
 
 // scenarios in the order in which they are run: what is judged comes first, in
