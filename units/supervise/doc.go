@@ -35,6 +35,21 @@
 // before the answer that it was started; the table keeps such an early exit
 // and handles it with the answer.
 //
+// A process is asked to end at most once by its kill signal, at most once by
+// SIGQUIT and killed at most once, in this order; what asks again, or less
+// hard, changes only what is wanted of the registration.
+//
+// An owner is told of every start, every failed start, every exit, and of an
+// unregistration without a process; of nothing else. The slot is free before
+// it is told of a final exit (BGW-045).
+//
+// # Reload
+//
+// A reload compares definitions by label. What has not changed keeps its
+// process; what has changed keeps its handle and restarts; a definition that
+// found no slot is tried again by the next reload, and as soon as a process
+// that the same reload has removed is gone.
+//
 // # Crash of a segment
 //
 // A worker that ends while attached to its segment has crashed (BGW-058 to

@@ -2,7 +2,10 @@ package supervise
 
 import (
 	"errors"
+	"flag"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -131,7 +134,7 @@ func (s *sim) play(tp *tape) error {
 	case 12:
 		return s.step(phase{[]string{"", "b"}[tp.n(2)], units.Phase(tp.n(4))})
 	case 13:
-		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(8) != 7}
+		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(256) != 255}
 		return s.step(reload{s.definitions(tp), st, make(chan reloaded, 1)})
 	case 14:
 		return s.step(ownerGone{Owner{Kind: BusOwner, Bus: ":1.1"}, tp.n(2) == 1})
@@ -152,8 +155,8 @@ func (s *sim) play(tp *tape) error {
 			}
 		}
 	case 18:
-		if m := tp.n(16); m >= 12 {
-			return s.step(shutdown{Mode(m - 12)})
+		if m := tp.n(256); m >= 252 {
+			return s.step(shutdown{Mode(m - 252)})
 		}
 	}
 	return s.step(tick{})
@@ -167,17 +170,34 @@ func FuzzStep(f *testing.F) {
 		if len(data) > 400 {
 			return
 		}
-		s := newSim(Settings{MaxWorkerProcesses: 5, MaxParallelWorkers: 1, RestartAfterCrash: true})
-		for tp := tape(data); len(tp) > 0; {
-			if err := s.play(&tp); err != nil {
-				t.Fatalf("%v\n%s", err, s.table.dump(s.now))
-			}
-			if s.table.stopped() {
-				break
-			}
-		}
-		if err := s.finish(); err != nil {
-			t.Fatal(err)
-		}
+		playAll(t, data)
 	})
+}
+
+func playAll(t *testing.T, tp tape) {
+	t.Helper()
+	s := newSim(Settings{MaxWorkerProcesses: 5, MaxParallelWorkers: 1, RestartAfterCrash: true})
+	for len(tp) > 0 && !s.table.stopped() {
+		if err := s.play(&tp); err != nil {
+			t.Fatalf("%v\n%s", err, s.table.dump(s.now))
+		}
+	}
+	if err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var soak = flag.Int("soak", 100, "long random tapes that TestSoak plays")
+
+// TestSoak plays long random tapes, the same ones each time: they come deeper
+// than a fuzzer's short ones.
+func TestSoak(t *testing.T) {
+	for seed := range *soak {
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		tp := make(tape, 4000)
+		for i := range tp {
+			tp[i] = byte(r.Uint32())
+		}
+		t.Run(strconv.Itoa(seed), func(t *testing.T) { playAll(t, tp) })
+	}
 }
