@@ -35,7 +35,6 @@ type daemon struct {
 	workers map[handle]workerInfo
 	next    uint64 // generation
 	manager dbusapi.ManagerInfo
-	reload  error
 }
 
 // newDaemon reads a fixture; it panics on a bad one.
@@ -128,7 +127,7 @@ func (d *daemon) decide(c dbusapi.Caller, action policy.Action) error {
 	return nil
 }
 
-// steps takes a worker through states, publishing each; the last edit is applied in every step.
+// step changes a worker and publishes it.
 func (d *daemon) step(h handle, edit func(*workerInfo)) {
 	d.mu.Lock()
 	before := d.workers[h]

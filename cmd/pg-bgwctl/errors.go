@@ -132,6 +132,9 @@ func explainBus(f *failure, e *dbusapi.Error, doing string) {
 	}
 }
 
+// left reports whether err says that there is no daemon, or not any more.
+func left(err error) bool { return absent(err) || dbusapi.IsError(err, brokerNoReply) }
+
 // absent reports whether err says that there is no daemon.
 func absent(err error) bool {
 	return dbusapi.IsError(err, brokerServiceUnknown) || dbusapi.IsError(err, brokerNameHasNoOwner)

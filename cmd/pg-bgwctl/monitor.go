@@ -84,7 +84,7 @@ func (m *monitor) begin(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ws, err := m.bus.all(ctx, "watch workers")
-	if f, ok := err.(*failure); ok && absent(f.cause) && len(args) == 0 {
+	if f, ok := err.(*failure); ok && left(f.cause) && len(args) == 0 {
 		if !m.app.quiet {
 			fmt.Fprintln(m.app.err, "pg-bgwctl: the pg-bgw service does not run; waiting for it")
 		}

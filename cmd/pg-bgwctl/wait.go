@@ -153,7 +153,7 @@ func (w *watch) look(t *target) (done bool, err error) {
 		return t.gone == nil, t.gone
 	case w.ctx.Err() != nil:
 		return false, w.late(t)
-	case absent(err):
+	case left(err):
 		return false, lostDaemon(t)
 	case err != nil:
 		return false, explain(err, "wait for worker "+t.name)
