@@ -37,6 +37,7 @@ for unit in systemd-udevd systemd-udev-trigger systemd-logind systemd-resolved s
 	systemd-timesyncd systemd-sysctl systemd-modules-load systemd-random-seed apparmor; do
 	ln -sf /dev/null "$units/$unit.service"
 done
+ln -sf /dev/null "$units/timers.target"
 printf '[Unit]\nRequires=basic.target dbus.socket\nAfter=basic.target dbus.socket\nAllowIsolate=yes\n' \
 	>"$units/test.target"
 ln -sf "/lib/systemd/system/$BROKER.service" "$units/dbus.service"
