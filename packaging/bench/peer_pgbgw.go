@@ -64,7 +64,8 @@ func (p *pgbgw) missing() string {
 
 func (p *pgbgw) traits() traits {
 	note := ours + ": asked over a private dbus-daemon; the D-Bus client is this program's own, " +
-		fmt.Sprint(outstanding) + " calls outstanding at most. Memory is the daemon's and the launcher's."
+		fmt.Sprint(outstanding) + " calls outstanding at most. Slot table, segment and log to a file are included; " +
+		"no sandbox block, no watchdog, no journal. Memory is the daemon's and the launcher's, without segments."
 	if p.cgroup == "" {
 		note += " Without cgroups, which need root and cgroup v2: compare with care."
 	}

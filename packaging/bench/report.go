@@ -101,7 +101,7 @@ func showRatio(s spread) string {
 }
 
 func (r *runner) goalTable(w io.Writer, server string) {
-	fmt.Fprintf(w, "\nGoals of pg-bgw, cgroup, sandbox, slot table and log included\n")
+	fmt.Fprintf(w, "\nGoals of pg-bgw\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "goal\tbound\tmedian\tmin .. max\t\n")
 	for _, g := range goals {
