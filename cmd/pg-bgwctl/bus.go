@@ -40,19 +40,41 @@ func (a *app) withBus(do func(context.Context, *bus) error) error {
 	return do(ctx, b)
 }
 
-// all returns every worker, ended ones included; doing names what for.
-func (b *bus) all(ctx context.Context, doing string) (workers, error) {
-	ws, err := b.Workers(ctx)
-	return ws, explain(err, doing)
+// index returns every worker with what tells workers apart and no more: handle, label, name, state, pid and the time of
+// its last change. It stays small where definitions are large and many. doing names what it is for.
+func (b *bus) index(ctx context.Context, doing string) (workers, error) {
+	rows, err := b.ListWorkers(ctx)
+	if err != nil {
+		return nil, explain(err, doing)
+	}
+	ws := make(workers, len(rows))
+	for i, r := range rows {
+		ws[i] = workerInfo{Handle: r.Handle, Label: r.Label, State: r.State, MainPID: r.PID, Changed: dbusapi.Timestamp{Realtime: r.Since},
+			Definition: dbusapi.Definition{Name: r.Name, Type: r.Type, Segment: r.Segment}}
+	}
+	return ws, nil
 }
 
-// find returns the one worker that text means: one of ws, or an ended one that is not listed any more.
-func (b *bus) find(ctx context.Context, ws workers, text string) (dbusapi.WorkerInfo, error) {
-	w, err := ws.find(text)
-	if h, ok := parseHandle(text); ok && isNoWorker(err) {
-		if w, err := b.Worker(ctx, h); err == nil {
-			return w, nil
+// find returns all there is to know of the one worker that text means: one of ws, or an ended one that is not listed.
+func (b *bus) find(ctx context.Context, ws workers, text string) (workerInfo, error) {
+	found := ws.match(text)
+	if len(found) == 0 {
+		if h, ok := parseHandle(text); ok {
+			if w, err := b.Worker(ctx, h); err == nil {
+				return w, nil
+			}
 		}
 	}
-	return w, err
+	if len(found) > 1 {
+		for i := range found[:min(len(found), ambiguousShown)] {
+			if w, err := b.Worker(ctx, found[i].Handle); err == nil {
+				found[i] = w
+			}
+		}
+	}
+	if err := ws.refuse(text, found); err != nil {
+		return workerInfo{}, err
+	}
+	w, err := b.Worker(ctx, found[0].Handle)
+	return w, explain(err, "find worker "+safe(text))
 }

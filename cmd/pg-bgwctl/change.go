@@ -49,7 +49,7 @@ func (f *waitFlag) parseIf(exists bool, cmd *cobra.Command) error {
 
 // change finds all workers before it touches the first, so that a misspelt one stops nothing.
 func (a *app) change(ctx context.Context, b *bus, c change, wait *waitFlag, args []string) error {
-	ws, err := b.all(ctx, c.doing+" a worker")
+	ws, err := b.index(ctx, c.doing+" a worker")
 	if err != nil {
 		return err
 	}

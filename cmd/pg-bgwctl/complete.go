@@ -20,12 +20,12 @@ func (a *app) completeWorkers(_ *cobra.Command, _ []string, begun string) ([]str
 	defer b.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
 	defer cancel()
-	ws, err := b.Workers(ctx)
+	ws, err := b.index(ctx, "complete")
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []string
-	for _, t := range workers(ws).titles() {
+	for _, t := range ws.titles() {
 		// What a shell might obey is not offered: the names of dynamic workers are their registrants' choice.
 		if strings.HasPrefix(t, begun) && strings.Trim(t, plain) == "" {
 			out = append(out, t)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -46,10 +45,10 @@ func parseHandle(text string) (dbusapi.Handle, bool) {
 	return h, err == nil
 }
 
-// find returns the one worker that text means. Labels and handles go before names, which whoever registers a worker can
+// match returns the workers that text may mean, one if it is clear. Labels and handles go before names, which whoever registers a worker can
 // choose freely; workers that have not ended before those that have; and of several ended ones with one label the last
 // counts, since they are lives of one definition.
-func (ws workers) find(text string) (dbusapi.WorkerInfo, error) {
+func (ws workers) match(text string) workers {
 	h, isHandle := parseHandle(text)
 	found := ws.where(func(w *dbusapi.WorkerInfo) bool {
 		return isHandle && w.Handle == h || w.Label == text && text != ""
@@ -66,13 +65,19 @@ func (ws workers) find(text string) (dbusapi.WorkerInfo, error) {
 		})
 		found = workers{last}
 	}
+	return found
+}
+
+// refuse is the error for a text that means found of ws: nil for one worker.
+func (ws workers) refuse(text string, found workers) error {
 	switch len(found) {
 	case 1:
-		return found[0], nil
+		return nil
 	case 0:
-		return dbusapi.WorkerInfo{}, ws.unknown(text, isHandle)
+		_, isHandle := parseHandle(text)
+		return ws.unknown(text, isHandle)
 	}
-	return dbusapi.WorkerInfo{}, found.ambiguous(text)
+	return found.ambiguous(text)
 }
 
 func (ws workers) where(keep func(*dbusapi.WorkerInfo) bool) workers {
@@ -85,14 +90,14 @@ func (ws workers) where(keep func(*dbusapi.WorkerInfo) bool) workers {
 	return out
 }
 
-// titles returns what the workers are called, once each.
+// titles returns the labels and names of the workers, once each.
 func (ws workers) titles() []string {
 	var out []string
 	for i := range ws {
-		out = append(out, title(&ws[i]))
+		out = append(out, ws[i].Label, ws[i].Definition.Name)
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.DeleteFunc(slices.Compact(out), func(s string) bool { return s == "" })
 }
 
 // unknown is the error for a text that means no worker.
@@ -105,12 +110,6 @@ func (ws workers) unknown(text string, isHandle bool) error {
 		f.hint = fmt.Sprintf("did you mean %q? All of them: pg-bgwctl list", near)
 	}
 	return f
-}
-
-// isNoWorker reports whether err is unknown's.
-func isNoWorker(err error) bool {
-	f, ok := errors.AsType[*failure](err)
-	return ok && f.code == codeNoWorker
 }
 
 // ambiguousShown is how many workers an ambiguous text is answered with.

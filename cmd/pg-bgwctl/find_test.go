@@ -42,13 +42,14 @@ func TestFind(t *testing.T) {
 		{"gone", "", codeFailed}, {"10.12", "10.12", 0}, {"", "", codeNoWorker}, {"crom", "", codeNoWorker},
 		{"2.3", "", codeNoWorker}, {"s01_g1", "", codeNoWorker}, {"/org/pgbgw1/worker/s1_g1/", "", codeNoWorker}, {"1.1.1", "", codeNoWorker},
 	} {
-		w, err := ws.find(c.text)
+		found := ws.match(c.text)
+		err := ws.refuse(c.text, found)
 		got := codeOK
 		if f, ok := errors.AsType[*failure](err); ok {
 			got = f.code
 		}
-		if got != c.code || err == nil && handleText(w.Handle) != c.want {
-			t.Errorf("find(%q) = %s, %v; want %s, code %d", c.text, handleText(w.Handle), err, c.want, c.code)
+		if got != c.code || err == nil && handleText(found[0].Handle) != c.want {
+			t.Errorf("match(%q) = %v, %v; want %s, code %d", c.text, found, err, c.want, c.code)
 		}
 	}
 }

@@ -43,11 +43,11 @@ the shell patterns. Workers that have ended are shown with --all only.`,
 			return err
 		}
 		return a.withBus(func(ctx context.Context, b *bus) error {
-			ws, err := b.all(ctx, "list workers")
+			ws, err := b.Workers(ctx)
 			if err != nil {
-				return err
+				return explain(err, "list workers")
 			}
-			matching := ws.where(func(w *dbusapi.WorkerInfo) bool { return matches(w, patterns, states) })
+			matching := workers(ws).where(func(w *dbusapi.WorkerInfo) bool { return matches(w, patterns, states) })
 			return a.list(matching, all || slices.Contains(states, units.Ended.String()), time.Now())
 		})
 	}

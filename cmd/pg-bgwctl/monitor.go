@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func (a *app) monitor(ctx context.Context, args []string, limit int) error {
 	if err != nil {
 		return explain(err, "watch the service")
 	}
-	m := monitor{app: a, bus: b, titles: map[handle]string{}}
+	m := monitor{app: a, bus: b, titles: map[handle]string{}, labels: map[handle]string{}}
 	if err := m.begin(ctx, args); err != nil {
 		return err
 	}
@@ -75,7 +76,8 @@ func (a *app) monitor(ctx context.Context, args []string, limit int) error {
 type monitor struct {
 	app    *app
 	bus    *bus
-	titles map[handle]string // of the workers that there are
+	titles map[handle]string // of the workers that had an event
+	labels map[handle]string // of those that there were at the beginning: what is left of one that is gone
 	only   map[handle]bool   // those whose events are printed; nil: all
 }
 
@@ -83,7 +85,7 @@ type monitor struct {
 func (m *monitor) begin(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	ws, err := m.bus.all(ctx, "watch workers")
+	ws, err := m.bus.index(ctx, "watch workers")
 	if f, ok := err.(*failure); ok && left(f.cause) && len(args) == 0 {
 		if !m.app.quiet {
 			fmt.Fprintln(m.app.err, "pg-bgwctl: the pg-bgw service does not run; waiting for it")
@@ -94,7 +96,7 @@ func (m *monitor) begin(ctx context.Context, args []string) error {
 		return err
 	}
 	for i := range ws {
-		m.titles[ws[i].Handle] = title(&ws[i])
+		m.labels[ws[i].Handle] = cmp.Or(ws[i].Label, ws[i].Definition.Name)
 	}
 	for _, arg := range args {
 		w, err := m.bus.find(ctx, ws, arg)
@@ -160,7 +162,7 @@ func (m *monitor) name(ctx context.Context, e dbusapi.Event) string {
 		if w, err := m.bus.Worker(ctx, e.Handle); err == nil {
 			m.titles[e.Handle] = title(&w)
 		} else {
-			m.titles[e.Handle] = e.Label
+			m.titles[e.Handle] = cmp.Or(e.Label, m.labels[e.Handle])
 		}
 	}
 	return m.titles[e.Handle]
@@ -168,8 +170,10 @@ func (m *monitor) name(ctx context.Context, e dbusapi.Event) string {
 
 func (m *monitor) forget(e dbusapi.Event) {
 	delete(m.titles, e.Handle)
+	delete(m.labels, e.Handle)
 	if e.Kind == dbusapi.EventDaemonGone {
 		clear(m.titles)
+		clear(m.labels)
 	}
 }
 

@@ -126,7 +126,7 @@ func (a *app) showWorkers(args, only []string, value bool) error {
 	objects := []map[string]any{}
 	worst := codeOK
 	err = a.withBus(func(ctx context.Context, b *bus) error {
-		ws, err := b.all(ctx, "show workers")
+		ws, err := b.index(ctx, "show workers")
 		if err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func (a *app) statusManager(ctx context.Context, b *bus) error {
 }
 
 func (a *app) statusWorkers(ctx context.Context, b *bus, args []string) error {
-	ws, err := b.all(ctx, "show workers")
+	ws, err := b.index(ctx, "show workers")
 	if err != nil {
 		return err
 	}
