@@ -56,7 +56,7 @@ func TestLoopVerbs(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		p = f.next(t)
-		if is := f.ByLabel("w"); len(is) != 1 || is[0].Pid != p.Pid() {
+		if is := f.ByLabel("w"); len(is) != 1 || is[0].Pid != p.Pid() || is[0].Restarts != 2 || is[0].Start != 3 {
 			t.Errorf("%+v", is)
 		}
 		if d := f.Dump(); !strings.Contains(d, "w running started start 3") {
