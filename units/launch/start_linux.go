@@ -36,43 +36,107 @@ type start struct {
 // Errors: *SpecError, *StartError, ErrClosed, those of ctx, and others that
 // nobody can decide on.
 func (l *Launcher) Start(ctx context.Context, spec Spec, exited func(Exit)) (*Process, error) {
+	type answer struct {
+		p   *Process
+		err error
+	}
+	c := make(chan answer, 1)
+	l.Begin(ctx, spec, func(p *Process, err error) { c <- answer{p, err} }, exited)
+	a := <-c
+	return a.p, a.err
+}
+
+// Begin is Start for a caller with many workers: it returns when the launcher
+// has been sent the request, so that starts begun one after the other are carried
+// out in that order, and calls started once, with what Start would return, perhaps
+// before Begin has returned. Until then the descriptors of spec must stay open and
+// nothing in it be changed. It waits while there is no launcher, and for a launcher that does
+// not read.
+func (l *Launcher) Begin(ctx context.Context, spec Spec, started func(*Process, error), exited func(Exit)) {
+	rq, err := l.newRequest(ctx, &spec, exited)
+	if err != nil {
+		started(nil, err)
+		return
+	}
+	p, st, err := rq.send(ctx)
+	if err != nil && !errors.Is(err, errUnserved) {
+		started(nil, err)
+		return
+	}
+	go func() {
+		if err == nil {
+			err = p.await(ctx, st)
+		}
+		if errors.Is(err, errUnserved) {
+			p, err = rq.again(ctx)
+		}
+		if err != nil {
+			p = nil
+		}
+		started(p, err)
+	}()
+}
+
+// A request is a Spec in the launcher's language, and the launcher program that
+// it was sent to last.
+type request struct {
+	l      *Launcher
+	spec   *Spec
+	data   []byte
+	files  []int
+	exited func(Exit)
+	prog   *program
+}
+
+func (l *Launcher) newRequest(ctx context.Context, spec *Spec, exited func(Exit)) (*request, error) {
 	if err := spec.check(l.cgroups.supports); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, context.Cause(ctx))
 	}
-	data, files, err := encode(&spec, l.cgroups != nil)
-	if err != nil {
-		return nil, err
-	}
-	var prog *program
-	for range 2 { // a request that a dead launcher had not served goes to one other
-		prog, err = l.program(ctx, prog)
-		if err != nil {
-			return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, err)
-		}
-		p := &Process{l: l, id: spec.ID, exited: exited, pidfd: -1}
-		if err = p.attempt(ctx, prog, &spec, data, files); err == nil {
-			return p, nil
-		}
-		if !errors.Is(err, errUnserved) {
-			return nil, err
-		}
-		prog.kill() // no-op on a dead one; one that lives and swallows requests is broken
-	}
-	return nil, fmt.Errorf("cannot start worker %s: %w", spec.ID, err)
+	data, files, err := encode(spec, l.cgroups != nil)
+	return &request{l: l, spec: spec, data: data, files: files, exited: exited}, err
 }
 
-// attempt sends one request and waits for what becomes of it.
-func (p *Process) attempt(ctx context.Context, prog *program, spec *Spec, data []byte, files []int) error {
+// send sends the request to a program other than the last. What becomes of it is
+// the result of the Process's start; errUnserved says that nothing did.
+func (rq *request) send(ctx context.Context) (*Process, *start, error) {
+	prog, err := rq.l.program(ctx, rq.prog)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot start worker %s: %w", rq.spec.ID, err)
+	}
+	rq.prog = prog
+	p := &Process{l: rq.l, id: rq.spec.ID, exited: rq.exited, pidfd: -1}
+	st, err := p.request(ctx, prog, rq.spec, rq.data, rq.files)
+	return p, st, err
+}
+
+// again sends a request that a dead launcher had not served to one other, and waits
+// for what becomes of it.
+func (rq *request) again(ctx context.Context) (*Process, error) {
+	rq.prog.kill() // no-op on a dead one; one that lives and swallows requests is broken
+	p, st, err := rq.send(ctx)
+	if err == nil {
+		err = p.await(ctx, st)
+	}
+	if errors.Is(err, errUnserved) {
+		rq.prog.kill()
+		err = fmt.Errorf("cannot start worker %s: %w", rq.spec.ID, err)
+	}
+	return p, err
+}
+
+// request makes the worker's cgroup and status pipe and sends one request, whose
+// start it returns.
+func (p *Process) request(ctx context.Context, prog *program, spec *Spec, data []byte, files []int) (*start, error) {
 	st := &start{spec: spec, status: -1, result: make(chan error, 1)}
 	p.start = st
 	fds := make([]int, 1, len(files)+2)
 	if p.l.cgroups != nil {
 		dir, err := p.l.cgroups.make(spec.ID, spec.Limits)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer unix.Close(dir)
 		fds = append(fds, dir)
@@ -80,7 +144,7 @@ func (p *Process) attempt(ctx context.Context, prog *program, spec *Spec, data [
 	write, err := p.openStatus(st)
 	if err != nil {
 		p.abandonTree()
-		return fmt.Errorf("cannot start worker %s: %w", p.id, err)
+		return nil, fmt.Errorf("cannot start worker %s: %w", p.id, err)
 	}
 	fds[0] = write
 	sent := make(chan error, 1)
@@ -100,9 +164,9 @@ func (p *Process) attempt(ctx context.Context, prog *program, spec *Spec, data [
 	}
 	unix.Close(write) // the launcher has its own; if it has none, this ends the start
 	if err != nil {
-		return <-st.result
+		return nil, <-st.result
 	}
-	return p.await(ctx, st)
+	return st, nil
 }
 
 // openStatus makes the status pipe, watches its read end and returns the other.
