@@ -39,19 +39,18 @@ func (l *launcher) Start(s supervise.Start, started func(supervise.Process, erro
 		started(nil, err)
 		return
 	}
-	go func() { // ordered sending: see launch.Begin
-		defer p.close()
-		proc, err := l.launch.Start(context.Background(), p.spec, func(x launch.Exit) {
-			l.control.finish(s.Run) // what it said last counts before its end does
-			exited(exitOf(x))
-		})
+	l.launch.Begin(context.Background(), p.spec, func(proc *launch.Process, err error) {
+		p.close()
 		if err != nil {
 			l.control.drop(s.Run)
 			started(nil, err)
 			return
 		}
 		started(process{proc}, nil)
-	}()
+	}, func(x launch.Exit) {
+		l.control.finish(s.Run) // what it said last counts before its end does
+		exited(exitOf(x))
+	})
 }
 
 // prepared is what a start holds until the launcher has it.
@@ -114,7 +113,12 @@ func (l *launcher) descriptors(s supervise.Start, p *prepared) (fds []int, names
 		if err != nil {
 			return nil, "", err
 		}
-		add("segment", seg.Fd())
+		fd, err := unix.FcntlInt(uintptr(seg.Fd()), unix.F_DUPFD_CLOEXEC, 3) // a renewal may close ours at any time
+		if err != nil {
+			return nil, "", os.NewSyscallError("fcntl", err)
+		}
+		p.files = append(p.files, fd)
+		add("segment", fd)
 	}
 	add("slots", int(l.slots.ReadOnlyFile().Fd()))
 	ours, theirs, err := control.NewPair()
