@@ -1,0 +1,2 @@
+// Package server watches a PostgreSQL server and says how far it has come.
+package server

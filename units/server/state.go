@@ -1,0 +1,99 @@
+package server
+
+import (
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// Kind is what a server is doing, as finely as it can be seen from outside.
+type Kind uint8
+
+// The kinds. The package's documentation says what each is concluded from.
+const (
+	Unknown      Kind = iota // not seen yet, or what was seen says too little
+	Down                     // nobody listens
+	Starting                 // the postmaster answers; the startup process has just begun
+	Recovering               // archive recovery or a standby, sessions are not accepted
+	HotStandby               // in recovery, and sessions are accepted
+	Running                  // recovery finished: writes are accepted
+	SmartStop                // no new sessions; the server waits for its clients
+	Stopping                 // shutting down
+	CrashRestart             // a process of the server crashed; everything is begun anew
+	Unreachable              // no answer in time, or no way to it
+)
+
+var kindNames = []string{
+	"unknown", "down", "starting", "recovering", "hot_standby", "running",
+	"smart_stop", "stopping", "crash_restart", "unreachable",
+}
+
+// String returns the name that listings and properties show, as in "hot_standby".
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// A State is what a [Watcher] knows of its server at one moment.
+type State struct {
+	Label    string    // of the server, from Config
+	Kind     Kind      // what it is doing
+	Evidence string    // what that was concluded from, for people; one line without secrets
+	Since    time.Time // when Kind was first seen, with the monotonic clock
+
+	// Reached is how far the server is known to have come where Kind does not
+	// say: in SmartStop, where it is what was reached before, and in Unknown,
+	// where a server that accepts sessions but gives us none is at least
+	// consistent.
+	Reached units.Phase
+
+	// Demoted: the server was Running and is now, or is about to come back as,
+	// a standby. It holds until the server is Running again.
+	Demoted bool
+
+	// Crash: the server is in a crash restart, or came to this state through
+	// one. The first HotStandby or Running after it still says so.
+	Crash bool
+
+	// Clients is how many client sessions other than those of pg-bgw and its
+	// workers a server in SmartStop waits for; -1: not known.
+	Clients int
+}
+
+// Phase returns what may be started now (BGW-077 to BGW-085). In every state
+// that says nothing about the server it is PhaseDown: nothing new is started.
+// It does not say that anything must be stopped; see [State.Gone].
+func (s State) Phase() units.Phase {
+	switch s.Kind {
+	case Starting, Recovering:
+		return units.PhaseStarted
+	case HotStandby:
+		return units.PhaseConsistent
+	case Running:
+		return units.PhaseRunning
+	case SmartStop, Unknown:
+		return s.Reached
+	default:
+		return units.PhaseDown
+	}
+}
+
+// Gone reports whether the server is known to be down or on its way there, by
+// request or by a crash. A server that merely does not answer, or gives us no
+// session, is not gone.
+func (s State) Gone() bool {
+	return s.Kind == Down || s.Kind == Stopping || s.Kind == CrashRestart
+}
+
+// differs reports whether o is worth a callback after s: Since alone is not,
+// and neither is the wording of the evidence while nothing else changes,
+// except in Unknown, where it is all there is.
+func (s State) differs(o State) bool {
+	if s.Kind == Unknown && s.Evidence != o.Evidence {
+		return true
+	}
+	s.Evidence, s.Since = o.Evidence, o.Since
+	return s != o
+}
