@@ -26,6 +26,25 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
+// BenchmarkRestart is from one process of a worker to the next, both with their
+// start and their end: Start returns when the program has been executed.
+func BenchmarkRestart(b *testing.B) {
+	for _, cgroups := range []bool{true, false} {
+		b.Run(fmt.Sprintf("cgroups=%v", cgroups), func(b *testing.B) {
+			r := newRig(b, cgroups)
+			again := make(chan Exit)
+			s := spec("")
+			s.Argv = []string{"/bin/true"}
+			for b.Loop() {
+				if _, err := r.Start(b.Context(), s, func(e Exit) { go func() { again <- e }() }); err != nil {
+					b.Fatal(err)
+				}
+				<-again
+			}
+		})
+	}
+}
+
 // idle starts n workers that wait and returns a function that ends them.
 func (r *rig) idle(n int) (stop func()) {
 	r.t.Helper()

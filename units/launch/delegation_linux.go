@@ -50,7 +50,7 @@ func ownCgroup(text string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", errors.New("this process is in no cgroup v2: /proc/self/cgroup has no line that starts with 0::")
+	return "", errors.New("this process is in no cgroup v2: no line of /proc/self/cgroup begins with 0:: and a path")
 }
 
 // A cgroup2Mount is a mount of cgroup v2: what of the hierarchy is seen where.

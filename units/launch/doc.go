@@ -9,18 +9,22 @@
 //
 // # How a start runs
 //
-//	Start --request + descriptors--> pg-bgw-launcher --clone3--> child
-//	  ^                                  |                         |
-//	  |<------- answer: pid, pidfd ------+                         |
-//	  |<------- status pipe: failed step and errno, or end of file at exec
+//	Start --request, descriptors--> pg-bgw-launcher --clone3--> child
+//	  ^                                                           |
+//	  +------------- status pipe: pid, failed step, end of file --+
 //
 // The launcher (cmd/pg-bgw-launcher) is a small C program that forks with
 // CLONE_PARENT, so each worker is a child of the calling process, which alone
-// can wait for it. The launcher answers as soon as the child exists and keeps
-// no state about it; what happens until exec comes to this side through the
-// start's own pipe. So an exec that hangs (NFS, FUSE) delays no other start,
-// and a launcher that dies takes nothing with it but the requests that it had
-// not answered. Those are cleaned up and sent once more to its replacement.
+// can wait for it. It answers nothing and keeps no state. Each start brings a pipe of its
+// own: the child's first act is to write its number there, a step that fails
+// follows, and end of file says that the program runs. The pidfd is then opened
+// here. That is as exact as one that clone3 makes: the child is ours and not waited
+// for, so its number is its own. It saves two messages and a wake-up a start.
+//
+// So an exec that hangs (NFS, FUSE) delays no other start. A launcher that
+// dies takes nothing with it but requests from which no child had come; those show as
+// end of file without a number, and are sent once more to its replacement. No
+// request is carried out twice.
 //
 // # The end of a worker
 //

@@ -47,8 +47,8 @@ func (s Step) String() string {
 
 // A StartError says which step of a start failed. Nothing of the start is left.
 type StartError struct {
-	ID     string        // Spec.ID
-	Step   Step          //
+	ID     string // Spec.ID
+	Step   Step
 	Object string        // file or directory that the step was about, or ""
 	Err    syscall.Errno // never 0
 	Hint   string        // what would be right, or ""

@@ -29,9 +29,9 @@ type Process struct {
 	// mu is held by whoever uses the pidfd or the number, and by whoever makes them
 	// invalid: nobody signals a number that has been given back to the kernel.
 	mu    sync.Mutex
-	pid   int32  // 0: not known yet
-	pidfd int32  // -1: not open, or closed again
-	phase phase  //
+	pid   int32 // 0: not known yet
+	pidfd int32 // -1: not open, or closed again
+	phase phase
 	start *start // nil once Start has its answer and no failure is to be reported
 	exit  *Exit  // set when the leader has been reaped
 }

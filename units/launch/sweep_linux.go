@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,10 @@ func (f *family) sweep(p *Process) {
 	var one = [8]byte{0: 1}
 	_, _ = unix.Write(f.wake, one[:]) // fails only if it is awake already
 }
+
+// holdAgain is the pause before a tree is looked at again of which nothing could be
+// held: it was just ending, or there is no descriptor left to hold it by.
+const holdAgain = time.Millisecond
 
 // A victim is a process that has been killed and not yet seen dead.
 type victim struct {
@@ -60,6 +65,8 @@ func (f *family) sweepAll() {
 		}
 		if look = again; len(look) == 0 {
 			victims, look = f.waitDead(victims)
+		} else {
+			time.Sleep(holdAgain)
 		}
 	}
 }
