@@ -38,7 +38,7 @@ func newRoot(a *app) *cobra.Command {
 		Use:               "pg-bgwctl [COMMAND]",
 		Short:             "Look at and control background workers",
 		Long:              rootLong,
-		Version:           version(),
+		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },

@@ -59,10 +59,8 @@ func (b *bus) index(ctx context.Context, doing string) (workers, error) {
 func (b *bus) find(ctx context.Context, ws workers, text string) (workerInfo, error) {
 	found := ws.match(text)
 	if len(found) == 0 {
-		if h, ok := parseHandle(text); ok {
-			if w, err := b.Worker(ctx, h); err == nil {
-				return w, nil
-			}
+		if w, err := b.unlisted(ctx, text); err == nil || dbusapi.IsError(err, dbusapi.ErrorAmbiguousLabel) {
+			return w, explain(err, "find worker "+safe(text))
 		}
 	}
 	if len(found) > 1 {
@@ -77,4 +75,16 @@ func (b *bus) find(ctx context.Context, ws workers, text string) (workerInfo, er
 	}
 	w, err := b.Worker(ctx, found[0].Handle)
 	return w, explain(err, "find worker "+safe(text))
+}
+
+// unlisted returns a worker that has ended and is not listed any more, by its handle or its label.
+func (b *bus) unlisted(ctx context.Context, text string) (workerInfo, error) {
+	h, ok := parseHandle(text)
+	if !ok {
+		var err error
+		if h, err = b.GetWorker(ctx, text); err != nil {
+			return workerInfo{}, err
+		}
+	}
+	return b.Worker(ctx, h)
 }

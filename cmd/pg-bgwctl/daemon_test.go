@@ -253,14 +253,18 @@ func (d *daemon) Workers(context.Context, dbusapi.Caller) ([]workerInfo, error) 
 	defer d.mu.Unlock()
 	var all []workerInfo
 	for _, w := range d.workers {
-		all = append(all, w)
+		if w.Label != "unlisted" {
+			all = append(all, w)
+		}
 	}
 	return all, nil
 }
 
-func (d *daemon) Labelled(ctx context.Context, c dbusapi.Caller, label string) ([]workerInfo, error) {
-	all, err := d.Workers(ctx, c)
-	return slices.DeleteFunc(all, func(w workerInfo) bool { return w.Label != label }), err
+// Labelled returns the workers of one label, unlisted ones included.
+func (d *daemon) Labelled(_ context.Context, _ dbusapi.Caller, label string) ([]workerInfo, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return workers(mapped(d.workers)).where(func(w *workerInfo) bool { return w.Label == label }), nil
 }
 
 func (d *daemon) Manager(context.Context, dbusapi.Caller) (dbusapi.ManagerInfo, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,6 +125,7 @@ type eventLine struct {
 	ExitSignal  *int32  `json:"ExitSignal,omitempty"`
 	Reason      string  `json:"Reason,omitempty"`
 	StartNumber *uint64 `json:"StartNumber,omitempty"`
+	Active      *bool   `json:"Active,omitempty"` // of reloading: false when it is over
 }
 
 // event prints e if it is wanted.
@@ -189,8 +191,8 @@ func jsonOf(e dbusapi.Event, name string, now time.Time) eventLine {
 	if e.Handle != (handle{}) {
 		l.Handle = handleText(e.Handle)
 	}
-	if e.Kind == dbusapi.EventReloading && !e.Active {
-		l.Event = "reloaded"
+	if e.Kind == dbusapi.EventReloading {
+		l.Active = &e.Active
 	}
 	if c := e.Change; e.Kind == dbusapi.EventStateChanged {
 		l.State, l.Status, l.MainPID, l.Reason = c.State, string(c.Status), c.PID, c.Reason
@@ -211,7 +213,7 @@ func (s screen) text(e dbusapi.Event, name string) string {
 		if e.Active {
 			return "reloading the configuration"
 		}
-		return "configuration reloaded"
+		return "reload over; its outcome: pg-bgwctl status"
 	case dbusapi.EventDaemonGone:
 		return s.paint(bad, "the pg-bgw service ended")
 	case dbusapi.EventDaemonBack:
@@ -225,6 +227,9 @@ func (s screen) text(e dbusapi.Event, name string) string {
 		text += fmt.Sprintf(", pid %d", e.Change.PID)
 	} else if exit := exitText(&w); exit != "" && w.State != units.Waiting.String() && w.State != units.Starting.String() {
 		text += ", last process " + exit
+		if words, _, _ := strings.Cut(exit, ":"); strings.HasPrefix(w.Reason, words) {
+			return text // the reason says the same
+		}
 	}
 	return text + reasonText(&w)
 }

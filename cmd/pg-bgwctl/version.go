@@ -3,24 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
 
-// release is the version that the build gives with -ldflags "-X main.release=1.2"; empty without.
-var release string
-
-// version is this program's: the release, else what the Go tool recorded, else "devel".
-func version() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
-}
+// version is set by the linker, as pg-bgwd's is.
+var version = "0.1.0-dev"
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -30,7 +18,7 @@ func newVersion(a *app) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			daemon, why := a.daemonVersion()
 			if a.wantsJSON() {
-				v := map[string]any{"pg-bgwctl": version(), "pg-bgwd": nil}
+				v := map[string]any{"pg-bgwctl": version, "pg-bgwd": nil}
 				if why == "" {
 					v["pg-bgwd"] = daemon
 				}
@@ -39,7 +27,7 @@ func newVersion(a *app) *cobra.Command {
 			if why != "" {
 				daemon = why
 			}
-			_, err := fmt.Fprintf(a.out, "pg-bgwctl %s\npg-bgwd %s\n", version(), safe(daemon))
+			_, err := fmt.Fprintf(a.out, "pg-bgwctl %s\npg-bgwd %s\n", version, safe(daemon))
 			return err
 		},
 	}
