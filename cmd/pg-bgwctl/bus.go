@@ -58,7 +58,7 @@ func (b *bus) index(ctx context.Context, doing string) (workers, error) {
 // find returns all there is to know of the one worker that text means: one of ws, or an ended one that is not listed.
 func (b *bus) find(ctx context.Context, ws workers, text string) (workerInfo, error) {
 	found := ws.match(text)
-	if len(found) == 0 {
+	if len(found) == 0 && text != "" { // a dynamic worker may have the empty label
 		if w, err := b.unlisted(ctx, text); err == nil || dbusapi.IsError(err, dbusapi.ErrorAmbiguousLabel) {
 			return w, explain(err, "find worker "+safe(text))
 		}
