@@ -89,7 +89,7 @@ func TestService(t *testing.T) {
 			{"start", checkStart}, {"cgroups", checkCgroups}, {"process", checkProcess}, {"output", checkOutput},
 			{"reload", checkReload}, {"bad reload", checkBadReload}, {"worker killed", checkWorkerKilled},
 			{"daemon killed", checkDaemonKilled}, {"watchdog", checkWatchdog}, {"restart", checkRestart},
-			{"stop", checkStop},
+			{"shipped example", checkShippedExample}, {"stop", checkStop},
 		} {
 			if !t.Run(step.name, func(t *testing.T) { step.f(t, m) }) {
 				break // the steps build on one another
@@ -295,6 +295,26 @@ func checkRestart(t *testing.T, m *machine) {
 	if m.unit(t, "MainPID") == daemon || m.pid(t, "hello") == hello {
 		t.Error("after a restart the processes are the same")
 	}
+}
+
+// checkShippedExample does what the comment in the example says.
+func checkShippedExample(t *testing.T, m *machine) {
+	from := m.mark(t)
+	m.run(t, "rm", "/etc/pg-bgw/workers.d/hello.hcl")
+	m.run(t, "cp", "/etc/pg-bgw/workers.d/10-hello.hcl.example", "/etc/pg-bgw/workers.d/10-hello.hcl")
+	m.run(t, "pg-bgwctl", "check")
+	m.run(t, "systemctl", "reload", "pg-bgw")
+	m.await(t, from, "SYSLOG_IDENTIFIER=hello", of("MESSAGE", "hello from slot "+slot(t, m.handle(t, "hello"))))
+}
+
+// slot is the slot in a handle's path.
+func slot(t *testing.T, handle string) string {
+	t.Helper()
+	s, _, ok := strings.Cut(strings.TrimPrefix(handle, "/org/pgbgw1/worker/s"), "_g")
+	if !ok {
+		t.Fatalf("%s names no slot", handle)
+	}
+	return s
 }
 
 // checkStop sees that nothing is left.
