@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,7 +45,7 @@ func runTests(m *testing.M) int {
 	_ = os.Chmod(dir, 0o755)
 	programs = dir
 	for _, c := range [][]string{
-		{"go", "build", "-o", dir, "."},
+		append([]string{"go", "build", "-o", dir}, buildFlags()...),
 		{"sh", "../pg-bgw-launcher/build.sh", filepath.Join(dir, "pg-bgw-launcher")},
 	} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
@@ -52,6 +54,16 @@ func runTests(m *testing.M) int {
 		}
 	}
 	return m.Run()
+}
+
+// buildFlags builds pg-bgwd with the race detector when the test has it.
+func buildFlags() []string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+			return []string{"-race", "."}
+		}
+	}
+	return []string{"."}
 }
 
 // need skips the test where a program is missing, and fails where the
@@ -234,6 +246,9 @@ func (s *supervisor) end() {
 		s.t.Error("pg-bgwd did not stop")
 		_ = s.cmd.Process.Kill()
 		<-s.done
+	}
+	if strings.Contains(s.log.String(), "DATA RACE") {
+		s.t.Error("pg-bgwd has a data race")
 	}
 	if s.t.Failed() {
 		s.t.Logf("log of pg-bgwd:\n%s", s.log.String())

@@ -57,17 +57,20 @@ func (b backend) register(c dbusapi.Caller, w *units.Worker, def dbusapi.Definit
 		if o.Kind == supervise.NoOwner {
 			return dbusapi.Handle{}, invalid("flags: a signal was asked for, but NotifyPid does not name the caller")
 		}
-		if err := b.d.owners.probe(c.PIDFD); err != nil {
+		if err := b.d.owners.add(c.Name, c.PIDFD); err != nil { // before the first start can be told
 			return dbusapi.Handle{}, err
 		}
 		o.Signal = true
 	}
 	h, err := b.d.supervisor.Register(w, o)
-	if err != nil {
+	switch {
+	case err != nil && o.Signal:
+		b.d.owners.remove(c.Name)
 		return dbusapi.Handle{}, busError(err)
-	}
-	if o.Signal {
-		b.d.owners.add(c.Name, c.PIDFD)
+	case err != nil:
+		return dbusapi.Handle{}, busError(err)
+	case o.Signal:
+		c.PIDFD.Close() // owners has its own
 	}
 	return dbusapi.Handle(h), nil
 }
@@ -154,11 +157,11 @@ func (b backend) change(c dbusapi.Caller, a policy.Action, f func() error) error
 }
 
 // Reload implements dbusapi.Backend.
-func (b backend) Reload(_ context.Context, c dbusapi.Caller) error {
+func (b backend) Reload(ctx context.Context, c dbusapi.Caller) error {
 	if err := b.allow(c, policy.Reload); err != nil {
 		return err
 	}
-	return b.d.reload()
+	return b.d.reload(ctx)
 }
 
 // Dump implements dbusapi.Backend.

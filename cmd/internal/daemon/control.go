@@ -22,7 +22,7 @@ import (
 const (
 	maxControlWaits = 32
 	maxControlWait  = 20 * time.Second
-	maxDrain        = 256 // records read of a process that has ended
+	maxDrain        = 4096 // records read of a process that has ended: more than a socket holds
 )
 
 // controlServer serves the control sockets, one for each process.
@@ -207,7 +207,7 @@ func (c *conn) serve(rec control.Record) {
 	case control.Hello:
 		c.answer(rec, func(a *control.Record) { a.Text = "pg-bgwd " + c.server.daemon.opts.Version }, nil)
 	case control.Attach:
-		c.answer(rec, nil, c.attach())
+		c.answer(rec, nil, sup.Attach(c.run))
 	case control.Detach:
 		c.answer(rec, nil, sup.Detach(c.run))
 	case control.Ready:
@@ -235,13 +235,6 @@ func statusOf(i supervise.Info) func(*control.Record) {
 	return func(a *control.Record) { a.Status, a.Pid = uint32(i.Status), int32(i.Pid) }
 }
 
-func (c *conn) attach() error {
-	if c.worker.Attach == units.AttachNever {
-		return errNoSegment
-	}
-	return c.server.daemon.supervisor.Attach(c.run)
-}
-
 // register registers a worker that another worker asks for. Its owner is the
 // asking process, unless it says NotifyPid 0; any other pid is accepted and
 // not notified (BGW-047).
@@ -259,7 +252,8 @@ func (c *conn) register(rec control.Record) (units.Handle, error) {
 	}
 	i, _ := c.server.daemon.supervisor.Lookup(c.run.Handle)
 	o := supervise.Owner{UID: c.server.daemon.uid}
-	if pid := uint32(i.Pid); def.NotifyPid == pid || !def.Set.Has(dbusapi.KeyNotifyPid) {
+	pid := uint32(i.Pid)
+	if !def.Set.Has(dbusapi.KeyNotifyPid) || def.NotifyPid == pid && pid != 0 {
 		o.Kind, o.Run, o.Pid = supervise.WorkerOwner, c.run, pid
 		o.Signal = rec.Flags&control.RegisterSignal != 0
 	}

@@ -51,13 +51,23 @@ type Daemon struct {
 	bus        *dbusapi.Server // nil with --bus none
 	owners     *owners
 
-	current  atomic.Pointer[config.Config]
-	outcome  atomic.Pointer[reloadOutcome]
-	reloads  sync.Mutex
-	dirty    chan struct{}
-	stopping sync.Once
-	undo     []func() // in the order of what they undo
+	current atomic.Pointer[config.Config]
+	outcome atomic.Pointer[reloadOutcome]
+	reloads sync.Mutex
+	applied chan struct{} // closed when the first configuration holds
+	again   chan struct{} // SIGHUP has asked for a reload that has not begun
+	dirty   chan struct{}
+	undo    []func() // in the order of what they undo
+
+	announce sync.Mutex // orders what the manager is told of reloads and the end
+	stopping bool
 }
+
+// endings are the signals that ask the daemon to end.
+var endings = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
+
+// errNotWanted says that the daemon was asked to end before it was ready.
+var errNotWanted = errors.New("asked to end during the start")
 
 // gcPercent keeps the heap near to what is in use: a daemon that is idle nearly
 // always would rather collect more often than be large.
@@ -70,18 +80,20 @@ func Run(opts Options) error {
 	defer cancel()
 	d := &Daemon{
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
-		segments: newSegments(), owners: newOwners(), dirty: make(chan struct{}, 1),
+		segments: newSegments(), owners: newOwners(), applied: make(chan struct{}),
+		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
 	debug.SetGCPercent(gcPercent)
 	if opts.LogLevel != nil {
 		d.level.Set(*opts.LogLevel)
 	}
 	if err := d.openLog(); err != nil {
+		fmt.Fprintln(os.Stderr, "pg-bgwd: cannot open the log:", err)
 		return err
 	}
 	defer d.closeLog()
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signal.Notify(signals, append(endings, syscall.SIGHUP)...)
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Stop(signals)
 
@@ -89,6 +101,10 @@ func Run(opts Options) error {
 	defer d.tearDown()
 	if err == nil {
 		err = d.serve(signals)
+	}
+	if errors.Is(err, errNotWanted) {
+		d.log.Info("stopped before it was ready", journal.Event(journal.DaemonStopping))
+		return nil
 	}
 	if err != nil {
 		d.fail(err)
@@ -204,10 +220,14 @@ func (d *Daemon) buildBus() error {
 		return nil
 	}
 	d.bus = dbusapi.NewServer(backend{d}, dbusapi.Options{Address: d.opts.Bus, Log: d.log})
-	ctx, cancel := context.WithTimeout(d.ctx, 20*time.Second)
+	wanted, unwatch := signal.NotifyContext(d.ctx, endings...)
+	defer unwatch()
+	ctx, cancel := context.WithTimeout(wanted, 20*time.Second)
 	defer cancel()
 	if err := d.bus.Start(ctx); err != nil {
-		d.bus = nil
+		if wanted.Err() != nil {
+			return errNotWanted
+		}
 		if errors.Is(err, dbusapi.ErrNameOwned) {
 			return &exitError{ExitTempFail, fmt.Errorf("%w; is another pg-bgwd running?", err)}
 		}
@@ -232,24 +252,28 @@ func (d *Daemon) tearDown() {
 func (d *Daemon) serve(signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no worker of our user reads our memory
 	ended := make(chan error, 1)
 	go func() { ended <- d.supervisor.Run(d.ctx) }()
-	if _, err := d.apply(d.config()); err != nil {
-		return err
+	if _, err := d.apply(d.config()); err != nil && !errors.Is(err, supervise.ErrShuttingDown) {
+		d.supervisor.Shutdown(supervise.Immediate)
+		return errors.Join(err, <-ended)
 	}
+	close(d.applied)
 	go d.keepStatus(ctx)
+	go d.keepReloading(ctx)
 	if every := d.notifier.WatchdogInterval(); every > 0 {
 		go d.watchdog(ctx, every)
 	}
-	debug.FreeOSMemory()                             // what reading the configuration took
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no worker of our user reads our memory
-	d.tell(d.notifier.Status(d.statusLine()))
-	d.tell(d.notifier.Ready())
+	debug.FreeOSMemory() // what reading the configuration took
+	d.sendStatus()
+	d.announceReady()
 	d.log.Info("ready", journal.Event(journal.DaemonStarted), slog.String("version", d.opts.Version))
 	asked := 0
 	for {
 		select {
 		case err := <-ended:
+			d.announceStop() // a crash may have been the reason (BGW-073)
 			d.log.Info("stopped", journal.Event(journal.DaemonStopping))
 			return err
 		case s := <-signals:
@@ -266,7 +290,10 @@ func (d *Daemon) serve(signals <-chan os.Signal) error {
 func (d *Daemon) onSignal(s os.Signal, asked int) {
 	switch {
 	case s == syscall.SIGHUP:
-		go func() { _ = d.reload() }() // it has logged its error
+		select {
+		case d.again <- struct{}{}:
+		default: // one that has not begun yet does for both
+		}
 	case s == syscall.SIGQUIT || asked > 1:
 		d.shutdown(supervise.Immediate)
 	default:

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -245,7 +244,7 @@ func (d *Daemon) instanceOf(template, argument string, over dbusapi.Definition) 
 	}
 	w = w.WithDefaults()
 	if faults := w.Validate(); faults != nil {
-		return nil, fmt.Errorf("cannot instantiate template %q: %w", template, invalid("%s", faultText(faults)))
+		return nil, invalid("cannot instantiate template %q: %s", template, faultText(faults))
 	}
 	return &w, nil
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
@@ -20,14 +21,14 @@ var refusals = []struct {
 	{supervise.ErrShuttingDown, dbusapi.ErrorShuttingDown, syscall.ESHUTDOWN},
 	{supervise.ErrNoSuchWorker, dbusapi.ErrorNoSuchWorker, syscall.ENOENT},
 	{supervise.ErrSegmentRenewed, dbusapi.ErrorFailed, syscall.ESTALE},
-	{errNoSegment, dbusapi.ErrorFailed, syscall.ENODEV},
+	{supervise.ErrNoSegment, dbusapi.ErrorFailed, syscall.ENODEV},
+	{supervise.ErrNotRunning, dbusapi.ErrorFailed, syscall.ESRCH},
+	{supervise.ErrDynamicEnded, dbusapi.ErrorFailed, syscall.ENOENT},
+	{supervise.ErrOwnerGone, dbusapi.ErrorFailed, syscall.ESRCH},
 	{errTooManyWaits, dbusapi.ErrorLimitsExceeded, syscall.EMLINK},
 }
 
-var (
-	errNoSegment    = errors.New(`this worker has no segment: its definition says attach = "never"`)
-	errTooManyWaits = errors.New("too many waits at once")
-)
+var errTooManyWaits = fmt.Errorf("%d waits of this process are under way, the limit", maxControlWaits)
 
 // busError is err as the bus answers it.
 func busError(err error) error {

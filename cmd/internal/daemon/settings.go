@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -76,17 +77,38 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 	return r, err
 }
 
+// keepReloading reloads whenever SIGHUP has asked for it, until ctx ends.
+// However many have asked meanwhile, one reload serves them.
+func (d *Daemon) keepReloading(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.again:
+			_ = d.reload(ctx) // it has logged its error
+		}
+	}
+}
+
 // reload reads the files again: all or nothing. The caller is answered when it
-// is done, and the manager is told before and after.
-func (d *Daemon) reload() error {
+// is done, and the manager is told before and after. It waits for the start to
+// be complete, or for ctx; in a shutdown it is refused.
+func (d *Daemon) reload(ctx context.Context) error {
+	select {
+	case <-d.applied:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	d.reloads.Lock()
 	defer d.reloads.Unlock()
-	d.tell(d.notifier.Reloading())
+	if !d.announceReload() {
+		return busError(supervise.ErrShuttingDown)
+	}
+	defer d.announceReady()
 	if d.bus != nil {
 		d.bus.Reloading(true)
 		defer d.bus.Reloading(false)
 	}
-	defer func() { d.tell(d.notifier.Ready()) }()
 	before := d.managerInfo()
 	defer func() {
 		if d.bus != nil {
@@ -102,6 +124,7 @@ func (d *Daemon) reload() error {
 	}
 	r, err := d.apply(c)
 	if err != nil {
+		d.log.Error("reload failed", "error", err, journal.Event(journal.ReloadFailed))
 		return busError(err)
 	}
 	d.outcome.Store(&reloadOutcome{text: "ok", at: time.Now()})

@@ -53,7 +53,7 @@ func (d *Daemon) notify(c supervise.Change) {
 		d.control.tell(o.Run, stateEvent(c.Info))
 		d.segments.wake(o.Run.Slot)
 		if o.Signal {
-			_ = d.supervisor.Signal(o.Run.Handle, units.SIGUSR1)
+			_ = d.supervisor.SignalRun(o.Run, units.SIGUSR1) // BGW-048: never its successor
 		}
 	}
 }

@@ -75,11 +75,10 @@ const drainNotice = 20 * time.Second
 // shutdown begins or upgrades the end. Without a server nobody is connected,
 // so that a smart shutdown has nothing to wait for.
 func (d *Daemon) shutdown(m supervise.Mode) {
-	d.stopping.Do(func() {
+	if d.announceStop() {
 		d.log.Info("shutting down", "mode", m.String())
-		d.tell(d.notifier.Stopping())
 		go d.extendStop()
-	})
+	}
 	d.supervisor.Shutdown(m)
 	if m == supervise.Smart && len(d.config().Servers) == 0 {
 		d.supervisor.Shutdown(supervise.Fast)
@@ -94,7 +93,43 @@ func (d *Daemon) extendStop() {
 		case <-d.ctx.Done():
 			return
 		case <-t.C:
-			d.tell(d.notifier.ExtendTimeout(drainNotice))
+			if _, ok := d.supervisor.Counts(); ok { // a loop that hangs gets no respite
+				d.tell(d.notifier.ExtendTimeout(drainNotice))
+			}
 		}
 	}
+}
+
+// announceReload tells the manager that a reload begins, and reports whether
+// there is one to begin: once the end is announced nothing takes it back
+// (sd_notify(3), STOPPING=1).
+func (d *Daemon) announceReload() bool {
+	d.announce.Lock()
+	defer d.announce.Unlock()
+	if !d.stopping {
+		d.tell(d.notifier.Reloading())
+	}
+	return !d.stopping
+}
+
+// announceReady ends a start or a reload, unless the daemon ends.
+func (d *Daemon) announceReady() {
+	d.announce.Lock()
+	defer d.announce.Unlock()
+	if !d.stopping {
+		d.tell(d.notifier.Ready())
+	}
+}
+
+// announceStop tells the manager of the end, and reports whether it was the
+// first to do so.
+func (d *Daemon) announceStop() (first bool) {
+	d.announce.Lock()
+	defer d.announce.Unlock()
+	if d.stopping {
+		return false
+	}
+	d.stopping = true
+	d.tell(d.notifier.Stopping())
+	return true
 }
