@@ -39,7 +39,7 @@
 //     leader's session, its process group, and whatever below this process
 //     carries PGBGW_START=<Spec.ID> in its environment or descends from such a
 //     process. What escapes: a process that has left the session, has
-//     cleared its environment, and whose parents are dead.
+//     cleared its environment or runs as another user, and whose parents are dead.
 //
 // As a subreaper this process reaps every unknown child that is in another
 // session than its own; code that starts processes by other means must leave

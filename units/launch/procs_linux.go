@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,14 +73,44 @@ func parseStat(b []byte) (proc, bool) {
 	}, true
 }
 
+// A process that is just executing a program has no environment for some
+// microseconds, or as long as its file system takes. It is looked at execTries times.
+const (
+	execTries = 20
+	execPause = time.Millisecond
+)
+
 // markOf returns the ID in the process's environment, "" if there is none or it
 // cannot be read. The environment is the one it was executed with.
 func markOf(pid int) string {
-	b := readInto(make([]byte, requestMax), "/proc/"+strconv.Itoa(pid)+"/environ")
+	path := "/proc/" + strconv.Itoa(pid)
+	buf := make([]byte, requestMax)
+	b := readInto(buf, path+"/environ")
+	for range execTries {
+		if len(b) > 0 {
+			break
+		}
+		// An empty one counts if it was opened when no exec was under way: what is
+		// opened before an exec and read after it is empty too.
+		settled := !inExec(path)
+		if b = readInto(buf, path+"/environ"); settled {
+			break
+		}
+		time.Sleep(execPause)
+	}
 	for v := range bytes.SplitSeq(b, []byte{0}) {
 		if id, ok := bytes.CutPrefix(v, []byte(marker+"=")); ok {
 			return string(id)
 		}
 	}
 	return ""
+}
+
+// inExec tells an environment that is not there yet from an empty one: the end of
+// the latter is somewhere (proc_pid_stat(5), env_end, the 51st).
+func inExec(path string) bool {
+	stat := readInto(make([]byte, 1024), path+"/stat")
+	p, ok := parseStat(stat)
+	rest := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return ok && !p.zombie && len(rest) > 48 && string(rest[48]) == "0"
 }
