@@ -22,7 +22,8 @@ type Backend interface {
 	// Worker returns one worker, ended ones included while they are readable. Otherwise ErrorNoSuchWorker or
 	// ErrorStaleHandle.
 	Worker(ctx context.Context, c Caller, h Handle) (WorkerInfo, error)
-	// Workers returns every worker to be listed, in any order. The slice belongs to the Server.
+	// Workers returns every worker, in any order, also those in the state "ended" while they are readable: ListWorkers
+	// has them, the tree of objects has not. The slice belongs to the Server.
 	Workers(ctx context.Context, c Caller) ([]WorkerInfo, error)
 	// Labelled returns the workers of that label, in any order: those registered now or, where there is none, the one
 	// that ended last and is still readable. Several dynamic workers may share a label (BGW-016).

@@ -242,7 +242,16 @@ func (r *request) listWorkers() ([]any, error) {
 // maxName bounds a name in ListWorkers, in bytes: 16,384 rows stay below a system bus's 32 MiB.
 const maxName = 255
 
-// workers returns all workers in the order of their handles.
+// registered returns the workers that are objects, in the order of their handles: those that have not ended.
+func (r *request) registered() ([]WorkerInfo, error) {
+	workers, err := r.workers()
+	return slices.DeleteFunc(workers, func(w WorkerInfo) bool { return w.State == stateEnded }), err
+}
+
+// stateEnded is the state of a worker that is not registered any more and only still readable.
+const stateEnded = "ended"
+
+// workers returns all workers, ended ones too, in the order of their handles.
 func (r *request) workers() ([]WorkerInfo, error) {
 	workers, err := r.server.backend.Workers(r, r.caller)
 	slices.SortFunc(workers, func(a, b WorkerInfo) int { return a.Handle.compare(b.Handle) })

@@ -27,7 +27,7 @@ func (r *request) introspect() ([]any, error) {
 	case nodeBetween, nodeManager:
 		children = []string{r.node.next()}
 	case nodeWorkers:
-		workers, err := r.workers()
+		workers, err := r.registered()
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func (r *request) set() ([]any, error) {
 }
 
 func (r *request) managedObjects() ([]any, error) {
-	workers, err := r.workers()
+	workers, err := r.registered()
 	if err != nil {
 		return nil, err
 	}

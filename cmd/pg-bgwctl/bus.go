@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
@@ -51,6 +52,27 @@ func (b *bus) index(ctx context.Context, doing string) (workers, error) {
 	for i, r := range rows {
 		ws[i] = workerInfo{Handle: r.Handle, Label: r.Label, State: r.State, MainPID: r.PID, Changed: dbusapi.Timestamp{Realtime: r.Since},
 			Definition: dbusapi.Definition{Name: r.Name, Type: r.Type, Segment: r.Segment}}
+	}
+	return ws, nil
+}
+
+// withEnded adds to ws, the registered workers, those that have ended and are still readable: with all there is to know
+// of them if whole is set, else as index has them.
+func (b *bus) withEnded(ctx context.Context, ws workers, whole bool) (workers, error) {
+	index, err := b.index(ctx, "list workers")
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range index {
+		if !hasEnded(&w) || slices.ContainsFunc(ws, func(o workerInfo) bool { return o.Handle == w.Handle }) {
+			continue
+		}
+		if whole {
+			if w, err = b.Worker(ctx, w.Handle); err != nil {
+				continue // forgotten meanwhile
+			}
+		}
+		ws = append(ws, w)
 	}
 	return ws, nil
 }

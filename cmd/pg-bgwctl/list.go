@@ -47,8 +47,13 @@ the shell patterns. Workers that have ended are shown with --all only.`,
 			if err != nil {
 				return explain(err, "list workers")
 			}
-			matching := workers(ws).where(func(w *dbusapi.WorkerInfo) bool { return matches(w, patterns, states) })
-			return a.list(matching, all || slices.Contains(states, units.Ended.String()), time.Now())
+			all := all || slices.Contains(states, units.Ended.String())
+			listed, err := b.withEnded(ctx, ws, all)
+			if err != nil {
+				return err
+			}
+			matching := listed.where(func(w *dbusapi.WorkerInfo) bool { return matches(w, patterns, states) })
+			return a.list(matching, all, time.Now())
 		})
 	}
 	return cmd

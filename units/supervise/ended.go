@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"iter"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/units"
@@ -42,6 +43,19 @@ func (d *ended) unpin(h units.Handle) {
 	if i, ok := d.pinned[h]; ok {
 		delete(d.pinned, h)
 		d.add(i)
+	}
+}
+
+// all names every end that may still be readable.
+func (d *ended) all() iter.Seq[units.Handle] {
+	return func(yield func(units.Handle) bool) {
+		for _, m := range []map[units.Handle]Info{d.pinned, d.infos} {
+			for h := range m {
+				if !yield(h) {
+					return
+				}
+			}
+		}
 	}
 }
 

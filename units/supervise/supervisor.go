@@ -171,6 +171,20 @@ func (s *Supervisor) List() []Info {
 	return is
 }
 
+// Ended returns what is still readable of registrations that have ended, in no
+// order: also the newest of each static definition that is not registered.
+func (s *Supervisor) Ended() []Info {
+	var is []Info
+	s.query(func(t *table) {
+		for h := range t.ended.all() {
+			if i, ok := t.ended.get(h, t.now); ok {
+				is = append(is, i)
+			}
+		}
+	})
+	return is
+}
+
 // ByLabel returns the registrations of that label or, for dynamic ones and
 // where no label fits, of that name; failing that the newest one that has
 // ended. Several dynamic workers may have one name (BGW-016).

@@ -86,7 +86,7 @@ func (b backend) Worker(_ context.Context, c dbusapi.Caller, h dbusapi.Handle) (
 
 // Workers implements dbusapi.Backend.
 func (b backend) Workers(_ context.Context, c dbusapi.Caller) ([]dbusapi.WorkerInfo, error) {
-	list := b.d.supervisor.List()
+	list := append(b.d.supervisor.List(), b.d.supervisor.Ended()...)
 	infos := make([]dbusapi.WorkerInfo, len(list))
 	for n, i := range list {
 		infos[n] = b.shown(c, i)
