@@ -266,7 +266,9 @@ func (s *supervisor) connect() {
 		s.t.Fatal(err)
 	}
 	s.client = c
-	if s.events, err = c.Events(s.ctx(), true); err != nil {
+	ctx, cancel := context.WithCancel(context.Background()) // a test may be longer than any wait of it
+	s.t.Cleanup(cancel)
+	if s.events, err = c.Events(ctx, true); err != nil {
 		s.t.Fatal(err)
 	}
 }

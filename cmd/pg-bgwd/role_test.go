@@ -20,6 +20,8 @@ func role(r string) int {
 	switch r {
 	case "attach": // attaches and waits for the end of the supervisor
 		return attached(ctx, w)
+	case "script":
+		return scripted(ctx, w)
 	case "parent": // registers a child and reports what it hears of it
 		return parent(ctx, w)
 	case "garbage": // speaks another language
