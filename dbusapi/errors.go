@@ -43,10 +43,11 @@ const (
 	ErrorUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
 	ErrorPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
 
-	// The next three come from the broker, never from a Server.
+	// The next come from the broker, never from a Server.
 	errorServiceUnknown = "org.freedesktop.DBus.Error.ServiceUnknown"
 	errorNameHasNoOwner = "org.freedesktop.DBus.Error.NameHasNoOwner"
 	errorNoReply        = "org.freedesktop.DBus.Error.NoReply"
+	errorProcessUnknown = "org.freedesktop.DBus.Error.UnixProcessIdUnknown"
 )
 
 // ErrNameOwned says that another process owns the bus name. The daemon exits with 75 for it.

@@ -184,20 +184,22 @@ func (s *session) resolve(p *peer) {
 	}
 }
 
-// credentials asks the broker who has a name. The rule of the interface: everything but the uid may be missing.
+// credentials asks the broker who has a name: its uid, which must be known, and its pid, which may be missing.
+//
+// Not by GetConnectionCredentials, which answers both at once and the groups: its answer also holds ProcessFD, a
+// descriptor, and dbus-broker (37) disconnects who asks without having negotiated descriptor passing.
 func (s *session) credentials(ctx context.Context, name string) (Caller, error) {
-	var all map[string]dbus.Variant
-	call := s.conn.BusObject().CallWithContext(ctx, busDriver+".GetConnectionCredentials", 0, name)
-	if err := call.Store(&all); err != nil {
+	ask := func(member string) *dbus.Call {
+		return s.conn.BusObject().GoWithContext(ctx, busDriver+"."+member, 0, nil, name)
+	}
+	user, process := ask("GetConnectionUnixUser"), ask("GetConnectionUnixProcessID") // both on their way at once
+	c := Caller{Name: name}
+	if err := (<-user.Done).Store(&c.UID); err != nil {
 		return Caller{}, Errorf(ErrorAccessDenied, "cannot tell who is calling: %v", fromBus(err))
 	}
-	c := Caller{Name: name}
-	var ok bool
-	if c.UID, ok = all["UnixUserID"].Value().(uint32); !ok {
-		return Caller{}, Errorf(ErrorAccessDenied, "cannot tell who is calling: the bus does not say the user of %s", name)
+	if err := fromBus((<-process.Done).Store(&c.PID)); err != nil && !IsError(err, errorProcessUnknown) {
+		return Caller{}, Errorf(ErrorAccessDenied, "cannot tell who is calling: %v", err)
 	}
-	c.GIDs, _ = all["UnixGroupIDs"].Value().([]uint32)
-	c.PID, _ = all["ProcessID"].Value().(uint32)
 	return c, nil
 }
 

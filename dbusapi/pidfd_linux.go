@@ -8,8 +8,8 @@ import (
 )
 
 // openCaller returns a pidfd of the process behind c (pidfd_open(2), Linux 5.3). The pid could have been given to another process
-// before it was opened; that the name still has the same pid afterwards says that it was not. (Brokers that know
-// ProcessFD send it only over a connection with descriptor passing, which this one is not.)
+// before it was opened; that the name is still on the bus afterwards says that it was not, unless the process ended and left
+// its connection to a child. (The broker's own pidfd, ProcessFD, would need descriptor passing; see credentials.)
 func (s *session) openCaller(ctx context.Context, c Caller) (*os.File, error) {
 	if c.PID == 0 {
 		return nil, Errorf(ErrorNotSupported, "the bus does not say the caller's process, so it cannot be signalled")

@@ -31,10 +31,9 @@ const (
 
 // Caller is who sent a call, as the broker vouches for it.
 type Caller struct {
-	Name string   // unique name, ":1.42"; valid until OwnerGone(Name) or BusLost
-	UID  uint32   // of the process when it connected
-	GIDs []uint32 // all its groups, nil when the broker does not say; read-only
-	PID  uint32   // of the process when it connected, 0 when the broker does not say
+	Name string // unique name, ":1.42"; valid until OwnerGone(Name) or BusLost
+	UID  uint32 // of the process when it connected
+	PID  uint32 // of the process when it connected, 0 when the broker does not say
 
 	// PIDFD refers to that very process. It is set only in a registration with RegisterSignalCaller. A Backend that
 	// returns success owns it from then on; after an error the Server closes it.
