@@ -27,7 +27,8 @@ type Config struct {
 	// makes the watcher ask earlier; it is never believed.
 	DataDirectory string
 
-	// ApplicationName is the held session's; empty: DefaultApplication.
+	// ApplicationName is the held session's where the conninfo names none; empty:
+	// DefaultApplication.
 	ApplicationName string
 
 	// IsOurs reports whether a session is a worker's, by its application_name.

@@ -2,12 +2,17 @@ package server
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // A Watcher follows one server.
 type Watcher struct {
-	config Config
-	emit   func(State)
+	config  Config
+	changed func(State)
+	relaxed atomic.Bool
+	wake    chan struct{} // holds one; relaxed has changed
 }
 
 // New returns a watcher that calls changed once with the first thing it finds
@@ -16,23 +21,64 @@ type Watcher struct {
 // sees nothing. Nothing is opened before Run. A conninfo that cannot be used
 // becomes an Unknown state that says why; [Config.Check] tells beforehand.
 func New(c Config, changed func(State)) *Watcher {
-	return &Watcher{config: c, emit: changed}
-}
-
-// Run watches until ctx is done, then closes everything and returns. It is
-// called once.
-func (w *Watcher) Run(ctx context.Context) {
-	<-ctx.Done()
+	if c.Interval <= 0 {
+		c.Interval = 100 * time.Millisecond
+	}
+	if c.SmartStopGrace <= 0 {
+		c.SmartStopGrace = 30 * time.Second
+	}
+	return &Watcher{config: c, changed: changed, wake: make(chan struct{}, 1)}
 }
 
 // Relax says that nobody waits for a promotion (or, with false, that somebody
-// does, which is the beginning): a standby is then asked every 2 s only. It
-// may be called at any time on any goroutine.
-func (w *Watcher) Relax(relaxed bool) {}
+// does, which is the beginning): a standby then has it noticed within some
+// seconds only. It may be called at any time on any goroutine.
+func (w *Watcher) Relax(relaxed bool) {
+	if w.relaxed.Swap(relaxed) == relaxed {
+		return
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
 
-// Check reports what is wrong with c without asking the server.
-func (c Config) Check() error { return nil }
+// Run watches until ctx is done, then closes everything and returns; changed
+// is not called after that. It is called once.
+func (w *Watcher) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &loop{
+		Watcher:  w,
+		ctx:      ctx,
+		hints:    newHints(),
+		answers:  make(chan answer),
+		messages: make(chan message),
+		timer:    time.NewTimer(0),
+		budget:   budget{tokens: maxHints},
+	}
+	l.run()
+	cancel()
+	l.close()
+}
 
-// LibpqEnv returns the libpq environment ("PGHOST=...") that makes a worker
-// reach the server of c. It never holds a password.
-func LibpqEnv(c Config) ([]string, error) { return nil, nil }
+// A budget bounds how many hints are heeded: maxHints at once, and one more
+// for each second, so that nobody makes us flood the server by touching files.
+type budget struct {
+	tokens float64
+	last   time.Time
+}
+
+const maxHints = 40
+
+func (b *budget) take(now time.Time) bool {
+	b.tokens = min(maxHints, b.tokens+now.Sub(b.last).Seconds())
+	b.last = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// group counts goroutines that Run waits for.
+type group = sync.WaitGroup

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// A loop is a running watcher. All of it but the channels belongs to the
+// goroutine of [Watcher.Run].
+type loop struct {
+	*Watcher
+	ctx      context.Context
+	group    group
+	hints    *hints
+	answers  chan answer
+	messages chan message
+	timer    *time.Timer
+	budget   budget
+
+	seen    seen
+	state   State // as last told
+	told    bool  // something was
+	session *session
+	master  *postmaster // of a local server
+	reached units.Phase // by master
+	primary bool        // the server was Running at some time
+
+	asking bool // a question is out
+	again  bool // and its answer may be out of date
+	local  bool // the server is reached over a Unix socket
+	hinted bool // its data directory is watched
+
+	eager   time.Time // when something last happened that makes a change likely
+	hint    time.Time // when files last changed
+	askAt   time.Time
+	roleAt  time.Time
+	countAt time.Time
+}
+
+func (l *loop) run() {
+	l.eager = time.Now()
+	for {
+		now := time.Now()
+		l.act(now)
+		l.timer.Reset(l.next(now).Sub(now))
+		select {
+		case <-l.ctx.Done():
+			return
+		case a := <-l.answers:
+			l.onAnswer(a, time.Now())
+		case m := <-l.messages:
+			l.onMessage(m, time.Now())
+		case <-l.hints.channel():
+			l.onHint(time.Now())
+		case <-l.death():
+			l.onDeath(time.Now())
+		case <-l.wake:
+		case <-l.timer.C:
+		}
+		l.settle(time.Now())
+	}
+}
+
+// close gives back everything and waits for every goroutine.
+func (l *loop) close() {
+	l.timer.Stop()
+	l.hints.close()
+	if l.session != nil {
+		l.session.close()
+	}
+	l.group.Wait()
+	l.master.close()
+}
+
+// death is closed when the postmaster that is held has exited.
+func (l *loop) death() <-chan struct{} {
+	if l.master == nil {
+		return nil
+	}
+	return l.master.dead
+}
+
+// ask opens a session or finds out why none can be had. Only one question is
+// out at a time.
+func (l *loop) ask() {
+	if l.asking {
+		l.again = true
+		return
+	}
+	l.asking, l.again = true, false
+	known := l.master
+	l.group.Go(func() {
+		a := ask(l.ctx, l.config, known, l.hints)
+		select {
+		case l.answers <- a:
+		case <-l.ctx.Done():
+			if a.session != nil {
+				a.session.close()
+			}
+			if a.peer != known {
+				a.peer.close()
+			}
+		}
+	})
+}
+
+func (l *loop) onAnswer(a answer, now time.Time) {
+	l.asking, l.local, l.hinted = false, a.local, a.hinted
+	if a.peer != nil && a.peer != l.master {
+		l.master.close()
+		l.master, l.reached = a.peer, units.PhaseDown
+	}
+	// A hang-up says less than the end of a session by a crash.
+	if a.reply != unclear || l.seen.ended != crashed {
+		l.seen.ended = noReply
+	}
+	if a.reply != l.seen.answer {
+		l.eager = now
+	}
+	l.seen.answer, l.seen.text = a.reply, a.text
+	if a.session != nil {
+		l.adopt(a.session, now)
+	}
+	switch a.reply {
+	case accepted, full, denied:
+		l.seen.wasUp = true
+	case refused, startingUp, notConsistent:
+		l.seen.wasUp = false
+	}
+	l.askAt = now.Add(l.interval(now))
+	if l.again {
+		l.askAt = now
+	}
+}
+
+// adopt holds s in place of the session held so far, unless that one is as
+// good: a session that has outlived silence may belong to a server that is no
+// more, and of two that report different roles the newer is right.
+func (l *loop) adopt(s *session, now time.Time) {
+	old := l.session
+	if old != nil && l.state.Kind != Unreachable && (!s.known || old.known && old.standby == s.standby) {
+		s.close()
+		return
+	}
+	if old != nil {
+		old.close()
+	}
+	l.session, l.seen.left, l.seen.clients = s, false, -1
+	l.group.Go(func() { s.read(l.ctx, l.messages) })
+	err := s.query(keepQuery, now)
+	if err == nil && !s.known {
+		err = s.askRole(now)
+	}
+	if err != nil {
+		l.drop(unclear, "the held session ended: "+cause(err))
+	}
+}
+
+// drop ends the held session and notes what its end says until the next answer.
+func (l *loop) drop(why reply, text string) {
+	l.session.close()
+	l.session = nil
+	l.seen.ended, l.seen.endText = why, text
+	l.askAt, l.again = time.Time{}, true
+}
+
+func (l *loop) onMessage(m message, now time.Time) {
+	s := l.session
+	if m.session != s { // it was dropped meanwhile
+		return
+	}
+	switch {
+	case m.lost:
+		l.drop(unclear, "the held session ended: "+m.text)
+	case m.code == codeCrash:
+		l.drop(crashed, "the held session was ended by a crash: "+m.text)
+	case m.code == codeAdmin:
+		l.drop(unclear, "the held session was ended: "+m.text)
+	case m.role != "":
+		s.standby, s.known = m.role == "on", true
+	case m.row != nil && len(s.queue) > 0:
+		l.onRow(s, m.row)
+	case m.idle && s.answered(now) == countQuery:
+		l.seen.clients = s.clients(l.config.IsOurs)
+		s.rows = nil
+	}
+}
+
+func (l *loop) onRow(s *session, row []string) {
+	switch s.queue[0] {
+	case roleQuery:
+		s.standby, s.known = row[0] == "t", row[0] != nullText
+	case countQuery:
+		if len(s.rows) < maxRows {
+			s.rows = append(s.rows, row)
+		}
+	}
+}
+
+// maxRows bounds what is kept of a count; PostgreSQL has at most 262,143
+// backends, and a count that high need not be exact.
+const maxRows = 10_000
+
+// onHint asks now. What has changed in which file is of no interest.
+func (l *loop) onHint(now time.Time) {
+	if !l.budget.take(now) {
+		return
+	}
+	l.eager, l.hint = now, now
+	l.roleAt, l.askAt = now, now
+	l.again = l.asking
+}
+
+func (l *loop) onDeath(now time.Time) {
+	l.master.close()
+	l.master, l.reached = nil, units.PhaseDown
+	l.eager, l.askAt = now, now
+	l.again = l.asking
+}
