@@ -2,12 +2,16 @@
 # What the commands need from Debian, and Go.
 
 # Packages by what they are looked for: a program, or a file when it begins with /.
+# The smallest root of debootstrap lacks all of them; without certificates Go
+# cannot fetch the modules.
 needed_packages() {
     cat <<'END'
 gcc gcc
 /usr/include/stdio.h libc6-dev
+/etc/ssl/certs/ca-certificates.crt ca-certificates
 dbus-daemon dbus-daemon
 busctl systemd
+ps procps
 END
 }
 
@@ -59,9 +63,18 @@ present() {
 }
 
 # find_go puts Go on the PATH. The version is go.mod's business: a newer one than
-# the installed is fetched by Go itself.
+# the installed is fetched by Go itself, from 1.21 on. That of Debian 12 is older
+# and would only say that it cannot read go.mod.
 find_go() {
-    command -v go >/dev/null && return
-    [[ -x /usr/local/go/bin/go ]] || fail "Go is missing: it is neither on the PATH nor in /usr/local/go/bin; see https://go.dev/dl/"
-    export PATH=$PATH:/usr/local/go/bin
+    local found=
+    if command -v go >/dev/null; then
+        found=$(cd / && go env GOVERSION || true)
+        [[ ! $found =~ ^go1\.(1?[0-9]|20)([^0-9]|$) ]] || found="$(command -v go), which is $found and too old"
+        [[ $found == go1.* || $found == devel* ]] && return
+    fi
+    if [[ -x /usr/local/go/bin/go ]]; then
+        export PATH=/usr/local/go/bin:$PATH
+        return
+    fi
+    fail "Go is missing${found:+, but for $found}: there is none in /usr/local/go/bin; see https://go.dev/dl/"
 }
