@@ -68,7 +68,7 @@ present() {
 find_go() {
     local found=
     if command -v go >/dev/null; then
-        found=$(cd / && go env GOVERSION || true)
+        found=$(cd / && go env GOVERSION) || true
         [[ ! $found =~ ^go1\.(1?[0-9]|20)([^0-9]|$) ]] || found="$(command -v go), which is $found and too old"
         [[ $found == go1.* || $found == devel* ]] && return
     fi
