@@ -9,10 +9,11 @@ import (
 )
 
 // TestBusRestart: the bus goes and comes back at the same address: the Backend is told, the name is taken again, handles
-// stay valid, a client that dials again is served, and a void owner's name gets nothing.
+// stay valid, a client that dials again is served, and a void owner's name gets nothing. Both changes are announced.
 func TestBusRestart(t *testing.T) {
 	b := newBus(t, 0)
-	_, f := b.serve(Options{})
+	news := make(chan string, 10)
+	_, f := b.serve(Options{Lost: func() { news <- "lost" }, Regained: func() { news <- "regained" }})
 	for round := range 3 {
 		c := b.client()
 		events, err := c.Events(testContext(t), true)
@@ -25,11 +26,17 @@ func TestBusRestart(t *testing.T) {
 		}
 		b.stop()
 		receive(t, f.lost, "BusLost")
+		if got := <-news; len(news) != 0 || got != "lost" { // comes before BusLost
+			t.Errorf("round %d: %s", round, got)
+		}
 		for range events { // closed when the bus is lost
 		}
 		b.start()
 		again := b.client()
 		waitForDaemon(t, again)
+		if got := receive(t, news, "Regained"); got != "regained" {
+			t.Errorf("round %d: %s", round, got)
+		}
 		if w, err := again.Worker(testContext(t), h); err != nil || w.Handle != h {
 			t.Errorf("round %d: %+v, %v", round, w, err)
 		}

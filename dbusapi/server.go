@@ -26,16 +26,23 @@ const (
 type Options struct {
 	// Address is "system" (default), "session" or a D-Bus address such as "unix:path=/run/dbus/system_bus_socket".
 	Address string
-	// Log gets what no caller can be told: a panic with its stack, a lost bus, a full queue. Default: discard.
+	// Log gets what no caller can be told: a panic with its stack, why the bus cannot be reached again, a full queue.
+	// Default: discard.
 	Log *slog.Logger
+	// Lost is called when the connection to the bus has broken, before Backend.BusLost, and Regained when there is one
+	// again under our name. They are called in turn and never at once, delay the connection, and must not call Close.
+	// Both may be nil.
+	Lost, Regained func()
 }
 
 // Server serves a Backend on the bus under the name org.pgbgw1. All methods may be called at any time and from any
 // goroutine, those that publish also before Start and while the bus is away.
 type Server struct {
-	backend Backend
-	address string
-	log     *slog.Logger
+	backend  Backend
+	address  string
+	log      *slog.Logger
+	lost     func()
+	regained func()
 
 	waits   waitList
 	session atomic.Pointer[session] // nil while there is no bus
@@ -47,12 +54,17 @@ type Server struct {
 
 // NewServer returns a Server that is not connected yet.
 func NewServer(b Backend, o Options) *Server {
-	s := &Server{backend: b, address: o.Address, log: o.Log}
+	s := &Server{backend: b, address: o.Address, log: o.Log, lost: o.Lost, regained: o.Regained}
 	if s.address == "" {
 		s.address = "system"
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	for _, f := range []*func(){&s.lost, &s.regained} {
+		if *f == nil {
+			*f = func() {}
+		}
 	}
 	return s
 }
@@ -108,12 +120,12 @@ func (s *Server) run(ctx context.Context, sess *session) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Warn("lost the message bus", "address", s.address)
+		s.lost()
 		s.backend.BusLost()
 		if sess = s.reconnect(ctx); sess == nil {
 			return
 		}
-		s.log.Info("found the message bus again", "address", s.address)
+		s.regained()
 	}
 }
 

@@ -50,6 +50,7 @@ type Daemon struct {
 	supervisor *supervise.Supervisor
 	bus        *dbusapi.Server // nil with --bus none
 	owners     *owners
+	servers    servers
 
 	current atomic.Pointer[config.Config]
 	outcome atomic.Pointer[reloadOutcome]
@@ -80,7 +81,7 @@ func Run(opts Options) error {
 	defer cancel()
 	d := &Daemon{
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
-		segments: newSegments(), owners: newOwners(), applied: make(chan struct{}),
+		segments: newSegments(), owners: newOwners(), servers: servers{watched: map[string]*watched{}}, applied: make(chan struct{}),
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
 	debug.SetGCPercent(gcPercent)
@@ -219,7 +220,14 @@ func (d *Daemon) buildBus() error {
 	if d.opts.Bus == "none" {
 		return nil
 	}
-	d.bus = dbusapi.NewServer(backend{d}, dbusapi.Options{Address: d.opts.Bus, Log: d.log})
+	d.bus = dbusapi.NewServer(backend{d}, dbusapi.Options{
+		Address: d.opts.Bus,
+		Log:     d.log,
+		Lost:    func() { d.log.Warn("lost the message bus", journal.Event(journal.BusLost)) },
+		Regained: func() {
+			d.log.Log(d.ctx, journal.LevelNotice, "found the message bus again", journal.Event(journal.BusRegained))
+		},
+	})
 	wanted, unwatch := signal.NotifyContext(d.ctx, endings...)
 	defer unwatch()
 	ctx, cancel := context.WithTimeout(wanted, 20*time.Second)
