@@ -65,29 +65,33 @@ func (p *prepared) close() {
 	}
 }
 
-func (l *launcher) prepare(s supervise.Start) (p *prepared, err error) {
+func (l *launcher) prepare(s supervise.Start) (*prepared, error) {
 	if s.Worker.Module() {
 		return nil, errModules
 	}
-	p = &prepared{}
-	defer func() {
-		if err != nil {
-			p.close()
-			l.control.drop(s.Run)
-		}
-	}()
+	p := &prepared{}
+	if err := l.fill(p, s); err != nil {
+		p.close()
+		l.control.drop(s.Run)
+		return nil, err
+	}
+	return p, nil
+}
+
+// fill makes everything that p holds. After an error p holds what was made.
+func (l *launcher) fill(p *prepared, s supervise.Start) error {
 	fds, names, err := l.descriptors(s, p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	out, stream, err := l.output.open(s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.files = append(p.files, out)
 	p.spec, err = l.spec(s, append([]int{-1, out, out}, fds...))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	env := environment(s)
 	env = append(env, "PGBGW_FDS="+names)
@@ -95,7 +99,7 @@ func (l *launcher) prepare(s supervise.Start) (p *prepared, err error) {
 		env = append(env, "JOURNAL_STREAM="+stream)
 	}
 	p.spec.Env = env
-	return p, nil
+	return nil
 }
 
 // descriptors returns what the worker gets from 3 on, and their names as
