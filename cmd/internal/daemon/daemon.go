@@ -211,7 +211,7 @@ func (d *Daemon) buildPollers() (err error) {
 	if d.sockets, err = launch.NewPoller(); err != nil {
 		return err
 	}
-	d.undo = append(d.undo, func() { d.exits.Close(); d.sockets.Close() })
+	d.undo = append(d.undo, func() { d.exits.Close(); d.sockets.Close() }, d.stopWatching)
 	d.control = &controlServer{daemon: d, poller: d.sockets, log: d.log, conns: map[units.Run]*conn{}}
 	return nil
 }

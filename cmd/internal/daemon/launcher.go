@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/pg-bgw/pg-bgw/shm"
@@ -27,7 +28,9 @@ type launcher struct {
 	slots    *shm.SlotTable
 	control  *controlServer
 	output   *output
-	death    *os.File // read end of a pipe whose write end only the daemon has
+	// serverEnv is the libpq environment of a server, "" for the standalone one.
+	serverEnv func(label string) ([]string, error)
+	death     *os.File // read end of a pipe whose write end only the daemon has
 }
 
 var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
@@ -93,7 +96,10 @@ func (l *launcher) fill(p *prepared, s supervise.Start) error {
 	if err != nil {
 		return err
 	}
-	env := environment(s)
+	env, err := l.environment(s)
+	if err != nil {
+		return err
+	}
 	env = append(env, "PGBGW_FDS="+names)
 	if stream != "" {
 		env = append(env, "JOURNAL_STREAM="+stream)
@@ -197,7 +203,7 @@ const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // environment is everything but the descriptors' names: a fixed base, what
 // tells the worker who it is, the connection, and last what the definition
 // says.
-func environment(s supervise.Start) []string {
+func (l *launcher) environment(s supervise.Start) ([]string, error) {
 	w := s.Worker
 	env := []string{
 		"PATH=" + path, "LANG=C.UTF-8",
@@ -212,23 +218,29 @@ func environment(s supervise.Start) []string {
 		env = append(env, "INVOCATION_ID="+id)
 	}
 	if w.Flags&units.BackendDatabaseConnection != 0 {
-		env = append(env, "PGAPPNAME="+w.Name)
+		more, err := l.serverEnv(w.Server)
+		if err != nil {
+			return nil, err
+		}
+		env = append(append(env, more...), "PGAPPNAME="+w.Name)
 		if c := w.Connection; c != nil {
-			env = appendSet(env, "PGDATABASE", c.Database)
-			env = appendSet(env, "PGUSER", c.Role)
+			if c.Database != "" {
+				env = setVar(env, "PGDATABASE", c.Database)
+			}
+			if c.Role != "" {
+				env = setVar(env, "PGUSER", c.Role)
+			}
 		}
 	}
 	for k, v := range w.Environment {
-		env = slices.DeleteFunc(env, func(e string) bool { return len(e) > len(k) && e[:len(k)] == k && e[len(k)] == '=' })
-		env = append(env, k+"="+v)
+		env = setVar(env, k, v)
 	}
-	return env
+	return env, nil
 }
 
-func appendSet(env []string, name, value string) []string {
-	if value == "" {
-		return env
-	}
+// setVar sets a variable in place of one that is there.
+func setVar(env []string, name, value string) []string {
+	env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
 	return append(env, name+"="+value)
 }
 
@@ -276,7 +288,7 @@ func (d *Daemon) buildLaunch() error {
 	}
 	d.death = w
 	d.launcher = &launcher{
-		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, death: r,
+		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, death: r, serverEnv: d.serverEnv,
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log},
 	}
 	d.undo = append(d.undo, func() { d.launch.Close(); r.Close(); w.Close() })

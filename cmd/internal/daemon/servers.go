@@ -1,16 +1,140 @@
 package daemon
 
 import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+
+	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/config"
+	"github.com/pg-bgw/pg-bgw/units/server"
 )
 
-// watchServers follows the servers of c. Without any, every phase is reached.
+// servers are the watchers of the configured servers.
+type servers struct {
+	mu      sync.Mutex
+	watched map[string]*watched // by label
+}
+
+type watched struct {
+	config config.Server
+	stop   context.CancelFunc
+	done   chan struct{} // closed when the watcher has returned
+	state  server.State  // guarded by servers.mu
+}
+
+// watchServers follows the servers of c: those whose block is unchanged are
+// left alone. Without any, every phase is reached.
 func (d *Daemon) watchServers(c *config.Config) {
-	if len(c.Servers) == 0 {
+	want := map[string]config.Server{}
+	for _, s := range c.Servers {
+		want[s.Label] = s
+	}
+	if len(want) == 0 {
 		d.supervisor.Phase("", units.PhaseRunning)
+	}
+	d.servers.mu.Lock()
+	old := maps.Clone(d.servers.watched)
+	d.servers.mu.Unlock()
+	for label, w := range old {
+		if want[label] == w.config {
+			delete(want, label)
+			continue
+		}
+		d.unwatch(label, w)
+	}
+	for _, s := range want {
+		d.watch(s)
 	}
 }
 
+func (d *Daemon) watch(s config.Server) {
+	ctx, cancel := context.WithCancel(d.ctx)
+	w := &watched{config: s, stop: cancel, done: make(chan struct{}), state: server.State{Label: s.Label}}
+	watcher := server.New(d.serverConfig(s), func(st server.State) { d.serverChanged(w, st) })
+	d.servers.mu.Lock()
+	d.servers.watched[s.Label] = w
+	d.servers.mu.Unlock()
+	go func() {
+		defer close(w.done)
+		watcher.Run(ctx)
+	}()
+}
+
+// unwatch stops a watcher; nothing is known of its server from then on.
+func (d *Daemon) unwatch(label string, w *watched) {
+	w.stop()
+	<-w.done
+	d.servers.mu.Lock()
+	delete(d.servers.watched, label)
+	d.servers.mu.Unlock()
+	d.supervisor.Phase(label, units.PhaseDown)
+}
+
+// stopWatching stops all watchers; their sessions are closed when it returns.
+func (d *Daemon) stopWatching() {
+	d.servers.mu.Lock()
+	all := maps.Clone(d.servers.watched)
+	d.servers.mu.Unlock()
+	for _, w := range all {
+		w.stop()
+	}
+	for _, w := range all {
+		<-w.done
+	}
+}
+
+// serverConfig is a server block as its watcher takes it.
+func (d *Daemon) serverConfig(s config.Server) server.Config {
+	return server.Config{
+		Label: s.Label, Conninfo: s.Conninfo, Cluster: s.Cluster, DataDirectory: s.DataDirectory,
+		IsOurs: d.isWorker, SmartStopGrace: d.config().Settings.SmartStopGrace,
+	}
+}
+
+// serverEnv is how a worker with a connection finds its server.
+func (d *Daemon) serverEnv(label string) ([]string, error) {
+	for _, s := range d.config().Servers {
+		if s.Label == label {
+			return server.LibpqEnv(d.serverConfig(s))
+		}
+	}
+	return nil, nil // standalone: as libpq finds one
+}
+
+// isWorker reports whether a session's application_name is that of a worker.
+func (d *Daemon) isWorker(name string) bool {
+	for _, i := range d.supervisor.List() {
+		if i.Worker.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// serverChanged passes on what a watcher has found out, in order.
+func (d *Daemon) serverChanged(w *watched, st server.State) {
+	d.servers.mu.Lock()
+	before := w.state
+	w.state = st
+	d.servers.mu.Unlock()
+	d.supervisor.Phase(st.Label, st.Phase())
+	if before.Kind != st.Kind || before.Since.IsZero() {
+		d.log.Log(d.ctx, journal.LevelNotice, "server "+st.Label+" is "+st.Kind.String(),
+			slog.String("server", st.Label), slog.String("phase", st.Phase().String()), slog.String("evidence", st.Evidence))
+	}
+	d.statusChanged()
+}
+
 // phases are the servers' phases as the bus shows them.
-func (d *Daemon) phases() map[string]string { return map[string]string{} }
+func (d *Daemon) phases() map[string]string {
+	d.servers.mu.Lock()
+	defer d.servers.mu.Unlock()
+	m := make(map[string]string, len(d.servers.watched))
+	for label, w := range d.servers.watched {
+		m[label] = w.state.Kind.String()
+	}
+	return m
+}

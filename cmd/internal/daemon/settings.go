@@ -13,6 +13,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/config"
+	"github.com/pg-bgw/pg-bgw/units/server"
 	"github.com/pg-bgw/pg-bgw/units/supervise"
 )
 
@@ -27,7 +28,7 @@ func (e *errConfig) Error() string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// load reads the files. The error is an *errConfig.
+// load reads the files. The error is an *errConfig, or about a server block.
 func (d *Daemon) load() (*config.Config, error) {
 	o := config.Options{MultiUser: os.Geteuid() == 0}
 	if u, err := user.Current(); err == nil {
@@ -39,6 +40,11 @@ func (d *Daemon) load() (*config.Config, error) {
 	}, o)
 	if diags.HasErrors() {
 		return nil, &errConfig{diags}
+	}
+	for _, s := range c.Servers {
+		if err := (server.Config{Label: s.Label, Conninfo: s.Conninfo, Cluster: s.Cluster}).Check(); err != nil {
+			return nil, fmt.Errorf("server %q: %w", s.Label, err)
+		}
 	}
 	for _, w := range diags.List() {
 		d.log.Warn(w.Summary, "detail", w.Detail, "file", w.File, "line", w.Line)
