@@ -103,23 +103,3 @@ func (e Exit) String() string {
 		return fmt.Sprintf("exited with exit code %d", e.Code)
 	}
 }
-
-// Phase is how far a PostgreSQL server has come, as far as starting workers
-// goes.
-type Phase uint8
-
-// The phases. Each permits what the ones before it permit.
-const (
-	PhaseDown       Phase = iota // nothing may start: down, stopping, crash recovery, or not known
-	PhaseStarted                 // the postmaster exists: PostmasterStart
-	PhaseConsistent              // hot standby: ConsistentState as well
-	PhaseRunning                 // recovery finished: everything
-)
-
-var phaseNames = []string{"down", "started", "consistent", "recovery_finished"}
-
-func (p Phase) String() string { return name(phaseNames, int(p)) }
-
-// Permits reports whether a worker of start time t may be started in p
-// (BGW-077 to BGW-083).
-func (p Phase) Permits(t StartTime) bool { return p > Phase(t) }

@@ -86,12 +86,35 @@ func TestHandles(t *testing.T) {
 // what is to wait (the start times of BGW-077 to BGW-083).
 func TestPermits(t *testing.T) {
 	all := []units.StartTime{units.PostmasterStart, units.ConsistentState, units.RecoveryFinished}
-	for phase, n := range map[units.Phase]int{units.PhaseDown: 0, units.PhaseStarted: 1, units.PhaseConsistent: 2, units.PhaseRunning: 3} {
+	for phase, n := range map[units.Phase]int{
+		units.PhaseUnknown: 0, units.PhaseDown: 0, units.PhaseCrashed: 0, units.PhaseStarted: 1, units.PhaseConsistent: 2, units.PhaseRunning: 3,
+	} {
 		for i, start := range all {
-			if phase.Permits(start) != (i < n) {
-				t.Errorf("%v permits %v: %v", phase, start, phase.Permits(start))
+			for _, p := range []units.Phase{phase, phase | units.SmartStop, phase | units.Demoted} {
+				if p.Permits(start) != (i < n) || p.Rejects(start) != (i >= n && phase != units.PhaseUnknown) {
+					t.Errorf("%v permits %v: %v, rejects %v", p, start, p.Permits(start), p.Rejects(start))
+				}
+				if p.Up() != (n > 0) || p.Base() != phase {
+					t.Errorf("%v: up %v, base %v", p, p.Up(), p.Base())
+				}
 			}
 		}
+	}
+}
+
+// TestPhaseWords: what is added to a phase is said.
+func TestPhaseWords(t *testing.T) {
+	for p, want := range map[units.Phase]string{
+		0: "unknown", units.PhaseDown: "down", units.PhaseCrashed | units.Demoted: "crashed, demoted",
+		units.PhaseStarted: "started", units.PhaseConsistent | units.SmartStop: "consistent, smart stop", units.PhaseRunning: "recovery_finished",
+		units.PhaseStarted | units.SmartStop | units.Demoted: "started, smart stop, demoted", 6: "invalid(6)",
+	} {
+		if p.String() != want {
+			t.Errorf("%d is %q, want %q", p, p, want)
+		}
+	}
+	if p := units.Phase(units.PhaseUnknown | units.SmartStop); p.Up() || p.Rejects(units.PostmasterStart) {
+		t.Error("a server of which nothing is known counts as known")
 	}
 }
 
@@ -138,7 +161,9 @@ func TestEqual(t *testing.T) {
 		"signal": func(w *units.Worker) { w.KillSignal = 1 }, "timeout": func(w *units.Worker) { w.KillTimeout = 1 }, "segment": func(w *units.Worker) { w.Segment = "x" },
 		"attach": func(w *units.Worker) { w.Attach = 1 }, "server": func(w *units.Worker) { w.Server = "x" }, "user": func(w *units.Worker) { w.User = "x" },
 		"identifier": func(w *units.Worker) { w.Logs.Identifier = "x" }, "prefix": func(w *units.Worker) { w.Logs.NoLevelPrefix = true },
-		"owner": func(w *units.Worker) { w.StopWithOwner = true },
+		"owner":       func(w *units.Worker) { w.StopWithOwner = true },
+		"server stop": func(w *units.Worker) { w.OnServerStop = units.ServerStopKeep }, "server crash": func(w *units.Worker) { w.OnServerCrash = units.ServerCrashKeep },
+		"demotion": func(w *units.Worker) { w.StopOnDemotion = units.DemotionStop },
 	} {
 		b := a
 		b.Command = slices.Clone(a.Command)

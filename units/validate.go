@@ -55,6 +55,7 @@ func (w *Worker) Validate() Faults {
 	w.checkIdentity(&fs)
 	w.checkCode(&fs)
 	w.checkProcess(&fs)
+	w.checkServer(&fs)
 	return fs
 }
 
@@ -161,6 +162,23 @@ func (w *Worker) checkProcess(fs *Faults) {
 	w.checkEnvironment(fs)
 	if b := w.Backoff; b != nil {
 		b.check(fs, w.RestartTime)
+	}
+}
+
+// checkServer checks what ties w to the life of its server.
+func (w *Worker) checkServer(fs *Faults) {
+	if w.OnServerStop > ServerStopKeep {
+		fs.add("on_server_stop", "use one of "+quoted(onServerStopNames), "unknown value %d", w.OnServerStop)
+	}
+	if w.OnServerCrash > ServerCrashKeep {
+		fs.add("on_server_crash", "use one of "+quoted(onServerCrashNames), "unknown value %d", w.OnServerCrash)
+	}
+	if w.StopOnDemotion > DemotionKeep {
+		fs.add("stop_on_demotion", "use true or false", "unknown value %d", w.StopOnDemotion)
+	}
+	if w.StopOnDemotion == DemotionStop && w.StartTime != RecoveryFinished { // a standby would start it again at once
+		fs.add("stop_on_demotion", `use start_time = "recovery_finished", or drop it`,
+			"a worker that may start on a standby cannot be stopped for its server being one")
 	}
 }
 

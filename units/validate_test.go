@@ -86,6 +86,24 @@ func TestDefaults(t *testing.T) {
 		w.Logs.Identifier != w.Type || w.Attach != units.AttachAuto {
 		t.Errorf("%+v", w)
 	}
+	for _, d := range []struct {
+		flags units.Flags
+		start units.StartTime
+		given units.Demotion
+		want  units.Demotion
+	}{
+		{units.BackendDatabaseConnection, units.RecoveryFinished, 0, units.DemotionStop},
+		{units.BackendDatabaseConnection, units.RecoveryFinished, units.DemotionKeep, units.DemotionKeep},
+		{units.BackendDatabaseConnection, units.ConsistentState, 0, units.DemotionKeep},
+		{0, units.RecoveryFinished, 0, units.DemotionKeep},
+		{0, units.RecoveryFinished, units.DemotionStop, units.DemotionStop},
+	} {
+		w := valid()
+		w.Flags, w.StartTime, w.StopOnDemotion = w.Flags|d.flags, d.start, d.given
+		if got := w.WithDefaults().StopOnDemotion; got != d.want {
+			t.Errorf("%+v: %v", d, got)
+		}
+	}
 	w = units.Worker{Label: "l", LibraryName: "lib", FunctionName: "f"}.WithDefaults()
 	if w.Name != "l" || w.Attach != units.AttachAlways {
 		t.Errorf("%+v", w)
@@ -125,6 +143,15 @@ func TestBounds(t *testing.T) {
 			w.Flags, w.StartTime = w.Flags|units.BackendDatabaseConnection, units.RecoveryFinished
 			w.Connection = &units.Connection{Database: text(64), Role: text(63)}
 		}, []string{"connection.database"}},
+		{"a word for a server's stop", func(w *units.Worker) { w.OnServerStop = 2 }, []string{"on_server_stop"}},
+		{"a word for a server's crash", func(w *units.Worker) { w.OnServerCrash = 2 }, []string{"on_server_crash"}},
+		{"a word for a demotion", func(w *units.Worker) { w.StopOnDemotion = 3 }, []string{"stop_on_demotion"}},
+		{"a standby's worker that a demotion stops", func(w *units.Worker) {
+			w.StartTime, w.StopOnDemotion = units.ConsistentState, units.DemotionStop
+		}, []string{"stop_on_demotion"}},
+		{"a primary's worker that a demotion stops", func(w *units.Worker) {
+			w.StartTime, w.StopOnDemotion = units.RecoveryFinished, units.DemotionStop
+		}, nil},
 		{"nothing to run", func(w *units.Worker) { w.Command = nil }, []string{"command"}},
 		{"two things to run", func(w *units.Worker) { w.LibraryName = "lib" }, []string{"command"}},
 		{"a module", module, nil},

@@ -59,7 +59,11 @@ type Worker struct {
 	Attach      Attach
 	Server      string // label of a server block; empty: the only one, or standalone
 	User        string // empty: the daemon's own
-	Logs        Logs
+
+	OnServerStop   OnServerStop
+	OnServerCrash  OnServerCrash
+	StopOnDemotion Demotion
+	Logs           Logs
 
 	StopWithOwner bool // dynamic only: terminate it when its owner goes
 }
@@ -133,6 +137,10 @@ func (w *Worker) Never() bool { return w.RestartTime == NeverRestart }
 // Module reports whether w is a function of a library.
 func (w *Worker) Module() bool { return len(w.Command) == 0 }
 
+// Connects reports whether w may connect to its server, so that it can be
+// expected to end when the server does.
+func (w *Worker) Connects() bool { return w.Flags&BackendDatabaseConnection != 0 }
+
 // WithDefaults returns a copy of w in which every field that may be left out
 // has the value that it then means.
 func (w Worker) WithDefaults() Worker {
@@ -145,7 +153,16 @@ func (w Worker) WithDefaults() Worker {
 	if w.Module() && w.Attach == AttachAuto {
 		w.Attach = AttachAlways
 	}
+	w.StopOnDemotion = cmp(w.StopOnDemotion, w.demotion())
 	return w
+}
+
+// demotion is what DemotionDefault means for w.
+func (w *Worker) demotion() Demotion {
+	if w.StartTime == RecoveryFinished && w.Connects() {
+		return DemotionStop
+	}
+	return DemotionKeep
 }
 
 func cmp[T comparable](v, def T) T {
@@ -167,7 +184,8 @@ func (w *Worker) Equal(o *Worker) bool {
 		equalPtr(a.Connection, b.Connection) && a.Resources.equal(b.Resources) && a.Sandbox.equal(b.Sandbox) &&
 		maps.Equal(a.Environment, b.Environment) && a.KillSignal == b.KillSignal && a.KillTimeout == b.KillTimeout &&
 		equalPtr(a.Backoff, b.Backoff) && a.Segment == b.Segment && a.Attach == b.Attach &&
-		a.Server == b.Server && a.User == b.User && a.Logs == b.Logs && a.StopWithOwner == b.StopWithOwner
+		a.Server == b.Server && a.OnServerStop == b.OnServerStop && a.OnServerCrash == b.OnServerCrash &&
+		a.StopOnDemotion == b.StopOnDemotion && a.User == b.User && a.Logs == b.Logs && a.StopWithOwner == b.StopWithOwner
 }
 
 func equalPtr[T comparable](a, b *T) bool {

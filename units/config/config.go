@@ -88,8 +88,8 @@ type Settings struct {
 	MaxParallelWorkers int           // dynamic workers with class_parallel at one time, 0..1024
 	RestartAfterCrash  bool          // false: workers of a crashed segment stay down
 	LogLevel           slog.Level    // LevelNotice lies between Info and Warn
-	SmartStopGrace     time.Duration // how long a smart shutdown waits before it becomes a fast one; may be units.Infinity
-	StartSplay         time.Duration // static workers' first starts are spread over it; 0: all at once
+	SmartStopGrace     time.Duration // how long a smart stop is outlasted where clients cannot be counted; may be units.Infinity
+	StartSplay         time.Duration // starts that a server's phase brings about are spread over it; 0: all at once
 }
 
 // LevelNotice is the log level of syslog's "notice".

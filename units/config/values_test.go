@@ -45,6 +45,9 @@ const everyAttribute = `worker "w" {
   segment      = "main"
   attach       = "never"
   user         = "other"
+  on_server_stop   = "keep"
+  on_server_crash  = "keep"
+  stop_on_demotion = false
   connection {
     database = "d"
     role     = "r"
@@ -85,6 +88,7 @@ const everyAttributeJSON = `{"worker": {"w": {
   "main_arg": 18446744073709551615, "extra_base64": "AAH/",
   "environment": {"A": "b", "N": 1, "T": true, "x-y": ""}, "kill_signal": 2, "kill_timeout": "infinity",
   "segment": "main", "attach": "never", "user": "other",
+  "on_server_stop": "keep", "on_server_crash": "keep", "stop_on_demotion": "false",
   "connection": {"database": "d", "role": "r"},
   "restart_backoff": {"factor": 1.5, "max": "5min", "jitter": "0.25", "healthy": 3600},
   "resources": {"memory_max": 268435456, "memory_high": "max", "memory_swap_max": "0", "cpu_weight": 50, "cpu_max": "150%",
@@ -115,6 +119,7 @@ func TestEveryAttribute(t *testing.T) {
 		KillSignal:  units.SIGINT, KillTimeout: units.Infinity,
 		Backoff: &units.Backoff{Factor: 1.5, Max: 5 * time.Minute, Jitter: 0.25, Healthy: time.Hour},
 		Segment: "main", Attach: units.AttachNever, User: "other",
+		OnServerStop: units.ServerStopKeep, OnServerCrash: units.ServerCrashKeep, StopOnDemotion: units.DemotionKeep,
 		Logs: units.Logs{Identifier: "id", NoLevelPrefix: true},
 	}
 	for path, text := range map[string]string{"a.hcl": everyAttribute, "a.hcl.json": everyAttributeJSON} {

@@ -74,6 +74,16 @@ var workerAttrs = []attr[definition]{
 		set: func(v *value, d *definition) { word(v, &d.Attach, units.ParseAttach, units.AttachNames()) }},
 	{name: "server", typ: "string", doc: "Label of the server to follow. The default is the only one, or none.",
 		set: func(v *value, d *definition) { v.label(&d.Server) }},
+	{name: "on_server_stop", typ: anyOf(units.OnServerStopNames()), def: `"terminate"`, doc: "When the server stops: terminate ends the worker, which starts again with the server; keep lets it run on. A smart stop ends what has a database connection at any rate, which the server would wait for.",
+		set: func(v *value, d *definition) {
+			word(v, &d.OnServerStop, units.ParseOnServerStop, units.OnServerStopNames())
+		}},
+	{name: "on_server_crash", typ: anyOf(units.OnServerCrashNames()), def: `"crash"`, doc: "When the server crashes and begins anew: crash ends the worker and, if it is attached, is a crash of its segment; keep lets it run on.",
+		set: func(v *value, d *definition) {
+			word(v, &d.OnServerCrash, units.ParseOnServerCrash, units.OnServerCrashNames())
+		}},
+	{name: "stop_on_demotion", typ: "boolean", doc: "Whether the worker is ended when the server comes back as a standby; true needs start_time = \"recovery_finished\", and is the default there with backend_database_connection.",
+		set: func(v *value, d *definition) { v.demotion(&d.StopOnDemotion) }},
 	{name: "user", typ: "string", doc: "User to run as. The default is the daemon's own; another one needs the drop-in 10-multi-user.conf.",
 		set: func(v *value, d *definition) { v.user(&d.User) }},
 }

@@ -91,6 +91,15 @@ func (v *value) label(dst *string) {
 	*dst = s
 }
 
+func (v *value) demotion(dst *units.Demotion) {
+	stop := *dst == units.DemotionStop
+	if v.boolean(&stop); stop {
+		*dst = units.DemotionStop
+	} else {
+		*dst = units.DemotionKeep
+	}
+}
+
 // userForm is what useradd(8) of Debian accepts.
 var userForm = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 

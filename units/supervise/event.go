@@ -31,6 +31,12 @@ type (
 		phase  units.Phase
 	}
 
+	// clients says how many sessions a server has beside ours; -1: not known.
+	clients struct {
+		server string
+		n      int
+	}
+
 	// attach and detach come over a worker's control socket.
 	attach struct {
 		run   units.Run

@@ -131,7 +131,7 @@ func (s *script) event(verb string, args []string) (event, error) {
 		d.Label = ""
 		return register{&d, ownerOf(arg(2)), make(chan registered, 1)}, nil
 	case "phase":
-		p, ok := map[string]units.Phase{"down": 0, "started": 1, "consistent": 2, "running": 3}[arg(0)]
+		p, ok := map[string]units.Phase{"unknown": 0, "down": 1, "crashed": 2, "started": 3, "consistent": 4, "running": 5}[arg(0)]
 		if !ok {
 			return nil, fmt.Errorf("phase %q", arg(0))
 		}

@@ -61,6 +61,8 @@ func (t *table) onPhase(ev phase) {
 	t.considerAll()
 }
 
+func (t *table) onClients(clients) {}
+
 // counts are what a status line tells.
 func (t *table) counts() Counts {
 	c := Counts{Registered: t.used, Limit: t.settings.MaxWorkerProcesses, Mode: t.mode}

@@ -27,6 +27,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.onExited(ev)
 	case phase:
 		t.onPhase(ev)
+	case clients:
+		t.onClients(ev)
 	case attach:
 		t.answer(ev.reply, "attach", t.onAttach(ev.run))
 	case detach:

@@ -137,8 +137,18 @@ func (s *Supervisor) Reload(workers []*units.Worker, st Settings) (ReloadResult,
 }
 
 // Phase says how far a server has come; server "" is the one of workers that
-// name none.
+// name none, which nobody else uses. It is to be called with what holds, at
+// each change and in order; what is to be done about it does not depend on
+// which changes were seen. A server of which Phase was never called is
+// units.PhaseUnknown.
 func (s *Supervisor) Phase(server string, p units.Phase) { s.post(phase{server, p}) }
+
+// Clients says how many sessions other than those of pg-bgw and its workers a
+// server has: 0 ends the wait of a smart stop of it, and of Smart; -1 says
+// that they cannot be counted, as is taken for granted when a smart stop
+// begins. It is called after the Phase with units.SmartStop that it belongs
+// to, and any time during Smart.
+func (s *Supervisor) Clients(server string, n int) { s.post(clients{server, n}) }
 
 // OwnerGone says that the bus connection of that unique name is gone; lost
 // says that the bus is, so that nothing is known of the owner itself.

@@ -12,7 +12,16 @@ import (
 type Settings struct {
 	MaxWorkerProcesses int  // 1..MaxSlots; lowering it ends nobody (BGW-117)
 	MaxParallelWorkers int  // 0..1024
-	RestartAfterCrash  bool // false: a crash ends the supervisor (BGW-073)
+	RestartAfterCrash  bool // false: a worker's crash ends the supervisor (BGW-073)
+
+	// StartSplay is the time over which the starts that a phase brings about are
+	// spread; 0: all at once.
+	StartSplay time.Duration
+
+	// SmartStopGrace is how long workers outlast the beginning of a smart stop of
+	// their server, or Smart, while the server's clients are not counted; 0: not
+	// at all, units.Infinity: without a limit.
+	SmartStopGrace time.Duration
 }
 
 // goal is what is wanted of a registration.
