@@ -118,7 +118,7 @@ func scratch(t testing.TB) string {
 }
 
 func newScratch() (string, error) {
-	dir, err := os.MkdirTemp("", "bgwsrv")
+	dir, err := os.MkdirTemp(memory(), "bgwsrv")
 	if err != nil || os.Getuid() != 0 {
 		return dir, err
 	}
@@ -135,7 +135,7 @@ func makeTemplate() {
 		return
 	}
 	data := filepath.Join(template.dir, "data")
-	if template.err = runServerCommand("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "-E", "UTF8"); template.err != nil {
+	if template.err = runServerCommand("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "-E", "UTF8", "--wal-segsize=1"); template.err != nil {
 		return
 	}
 	const conf = `
@@ -148,6 +148,8 @@ max_wal_senders = 4
 autovacuum = off
 log_connections = on
 max_worker_processes = 1
+min_wal_size = 2MB
+max_wal_size = 16MB
 wal_receiver_status_interval = 1
 `
 	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
@@ -403,6 +405,32 @@ func (c *cluster) promoteByFile() {
 func (c *cluster) remove(name string) {
 	c.t.Helper()
 	if err := os.Remove(filepath.Join(c.data, name)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// memory is where files cost no disk, or "".
+func memory() string {
+	var fs syscall.Statfs_t
+	const dir, enough = "/dev/shm", 1 << 30
+	if syscall.Statfs(dir, &fs) != nil || int64(fs.Bavail)*fs.Bsize < enough {
+		return ""
+	}
+	return dir
+}
+
+// crash kills a backend of the server once the watcher's session is idle: a
+// backend that is still busy sending says nothing when it is ended by a crash.
+func (c *cluster) crash() {
+	c.t.Helper()
+	conn := c.connect()
+	deadline := time.Now().Add(patience)
+	for exec1(c.t, conn, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg-bgw' AND wait_event = 'ClientRead'") != "1" {
+		if time.Now().After(deadline) {
+			c.t.Fatal("the watcher holds no session")
+		}
+	}
+	if err := syscall.Kill(int(conn.PID()), syscall.SIGKILL); err != nil {
 		c.t.Fatal(err)
 	}
 }

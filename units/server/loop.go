@@ -149,12 +149,10 @@ func (l *loop) adopt(s *session, now time.Time) {
 	}
 	l.session, l.seen.left, l.seen.clients = s, false, -1
 	l.group.Go(func() { s.read(l.ctx, l.messages) })
-	err := s.query(keepQuery, now)
-	if err == nil && !s.known {
-		err = s.askRole(now)
-	}
-	if err != nil {
-		l.drop(unclear, "the held session ended: "+cause(err))
+	if !s.known {
+		if err := s.askRole(now); err != nil {
+			l.drop(unclear, "the held session ended: "+cause(err))
+		}
 	}
 }
 

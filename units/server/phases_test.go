@@ -107,10 +107,7 @@ func TestCrashRestart(t *testing.T) {
 	c.start()
 	r := c.watch()
 	r.await(Running)
-	conn := c.connect()
-	if err := syscall.Kill(int(conn.PID()), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	c.crash()
 	if s := r.await(CrashRestart); s.Phase() != units.PhaseDown || !s.Crash || !s.Gone() {
 		t.Errorf("got %+v", s)
 	}
@@ -129,9 +126,7 @@ func TestCrashWithoutRestart(t *testing.T) {
 	c.start()
 	r := c.watch()
 	r.await(Running)
-	if err := syscall.Kill(int(c.connect().PID()), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	c.crash()
 	if s := r.await(Down); !s.Crash {
 		t.Errorf("got %+v, want it to say that it came through a crash", s)
 	}

@@ -25,7 +25,6 @@ const roleParameter = "in_hot_standby"
 const (
 	emptyQuery = ""
 	roleQuery  = "SELECT pg_catalog.pg_is_in_recovery()" // where roleParameter is missing
-	keepQuery  = "SET idle_session_timeout = 0"
 	countQuery = "SELECT application_name, backend_type FROM pg_catalog.pg_stat_activity" +
 		" WHERE usesysid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()" +
 		" AND (backend_type IS NULL OR backend_type = 'client backend')"

@@ -126,6 +126,8 @@ func (c Config) adjust(t *target) {
 	p.MaxProtocolMessageBodyLen = maxMessage
 	p.RuntimeParams = map[string]string{
 		"application_name": cmp.Or(t.settings["application_name"], c.ApplicationName, DefaultApplication),
+		// PostgreSQL 14 and later. The session is idle by design.
+		"idle_session_timeout": "0",
 	}
 	if o := t.settings["options"]; o != "" {
 		p.RuntimeParams["options"] = o
