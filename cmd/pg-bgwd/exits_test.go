@@ -115,18 +115,15 @@ func TestRestartAtOnce(t *testing.T) {
 // owner is told, and the state says why; BGW-075: never means once.
 func TestStartFails(t *testing.T) {
 	s := start(t, startBus(t), nil)
-	own, err := s.client.Events(s.ctx(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := s.newOwner()
 	again := s.register(definition("again", long, "/nonexistent/again"))
-	w := s.when(again, "failed", func(w dbusapi.WorkerInfo) bool { return w.State == "restarting" })
-	if w.Reason == "" || w.Status != dbusapi.StatusNotYetStarted || w.NextStart == 0 {
-		t.Errorf("it is %+v", w)
+	for e := range own {
+		if e.Kind == dbusapi.EventStateChanged && e.Handle == again && e.Change.State == "restarting" && e.Change.Reason != "" {
+			break
+		}
 	}
-	for told := false; !told; {
-		e := <-own
-		told = e.Kind == dbusapi.EventStateChanged && e.Handle == again && e.Change.Reason == w.Reason
+	if w := s.info(again); w.Reason == "" || w.Status != dbusapi.StatusNotYetStarted || w.NextStart == 0 {
+		t.Errorf("it is %+v", w)
 	}
 	once := s.register(definition("once", never, "/nonexistent/once"))
 	if st, _, err := s.client.WaitForBackgroundWorkerStartup(s.ctx(), once); st != dbusapi.StatusStopped || err != nil {

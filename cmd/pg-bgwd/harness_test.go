@@ -136,6 +136,8 @@ type supervisor struct {
 	t      *testing.T
 	dir    string // holds pg-bgw.hcl, workers.d and run
 	bus    *bus
+	wrap   []string            // a command that executes it, and its arguments
+	as     *syscall.Credential // nil: our own user
 	cmd    *exec.Cmd
 	log    logBuffer
 	notify *net.UnixConn
@@ -215,8 +217,10 @@ func (s *supervisor) run(env ...string) {
 	if s.bus != nil {
 		address = s.bus.address
 	}
-	s.cmd = exec.Command(filepath.Join(programs, "pg-bgwd"), "--config", filepath.Join(s.dir, "pg-bgw.hcl"),
+	args := append(slices.Clone(s.wrap), filepath.Join(programs, "pg-bgwd"), "--config", filepath.Join(s.dir, "pg-bgw.hcl"),
 		"--workers", filepath.Join(s.dir, "workers.d"), "--bus", address, "--runtime-dir", filepath.Join(s.dir, "run"), "--log-level", "debug")
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	s.cmd.Stderr = &s.log
 	s.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+s.notify.LocalAddr().String()), env...)
 	if err := s.cmd.Start(); err != nil {
