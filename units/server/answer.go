@@ -31,6 +31,7 @@ const (
 	refused                    // nobody listens
 	silent                     // no answer in time
 	noRoute                    // no way to the server
+	hungUp                     // the connection was closed on us; somebody has listened
 	unclear                    // anything else: it says nothing about the server
 )
 
@@ -152,7 +153,7 @@ func (a *attempt) judge(ctx context.Context, err error) (reply, string) {
 	case !a.ready && !lost(err):
 		return insecure, fmt.Sprintf("%s answers, but TLS fails: %s; mend sslmode, sslrootcert or the server's certificate", t.address, cause(err))
 	case lost(err):
-		return unclear, fmt.Sprintf("%s hung up without an answer", t.address)
+		return hungUp, fmt.Sprintf("%s hung up without an answer", t.address)
 	default:
 		return unclear, fmt.Sprintf("%s does not answer as PostgreSQL does: %s", t.address, cause(err))
 	}

@@ -163,11 +163,12 @@ wal_receiver_status_interval = 1
 
 // A cluster is a server of a test's own.
 type cluster struct {
-	t    testing.TB
-	dir  string // of data, sockets and log
-	data string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
+	t     testing.TB
+	dir   string // of data, sockets and log
+	data  string
+	cmd   *exec.Cmd
+	done  chan struct{}  // closed when cmd has ended
+	spare *pgconn.PgConn // the newest of those that fill took
 }
 
 // newCluster makes a cluster that is not started yet, with lines added to its

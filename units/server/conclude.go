@@ -10,7 +10,7 @@ type seen struct {
 	session bool // one is held and has not shown its end
 	standby bool // what it last reported
 
-	ended   reply  // no session, no answer since: what its end said (crashed, silent or unclear)
+	ended   reply  // no session, no answer since: what its end said (crashed, shuttingDown, silent, unclear)
 	endText string // and in which words
 
 	answer reply // the newest
@@ -77,7 +77,7 @@ func concludeHeld(s seen) State {
 		return State{Kind: Unreachable, Evidence: s.text}
 	case shuttingDown:
 		return State{Kind: SmartStop, Evidence: s.text, Reached: reached, Clients: s.clients}
-	case full, denied, insecure, unclear:
+	case full, denied, insecure, hungUp, unclear:
 		st.Evidence += "; " + s.text
 	}
 	return st

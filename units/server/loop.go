@@ -112,8 +112,7 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 		l.master.close()
 		l.master, l.reached = a.peer, units.PhaseDown
 	}
-	// A hang-up says less than the end of a session by a crash.
-	if a.reply != unclear || l.seen.ended != crashed {
+	if a.reply != hungUp { // which says less than how the session ended
 		l.seen.ended = noReply
 	}
 	if a.reply != l.seen.answer {
@@ -160,6 +159,9 @@ func (l *loop) adopt(s *session, now time.Time) {
 func (l *loop) drop(why reply, text string) {
 	l.session.close()
 	l.session = nil
+	if why == unclear && l.seen.answer == shuttingDown { // a stop is never taken back
+		why = shuttingDown
+	}
 	l.seen.ended, l.seen.endText = why, text
 	l.askAt, l.again = time.Time{}, true
 }
@@ -201,19 +203,21 @@ func (l *loop) onRow(s *session, row []string) {
 // backends, and a count that high need not be exact.
 const maxRows = 10_000
 
-// onHint asks now. What has changed in which file is of no interest.
+// onHint asks now, or soon if there were many hints. What has changed in which
+// file is of no interest.
 func (l *loop) onHint(now time.Time) {
-	if !l.budget.take(now) {
-		return
-	}
+	when := now.Add(l.budget.take(now))
 	l.eager, l.hint = now, now
-	l.roleAt, l.askAt = now, now
-	l.again = l.asking
+	l.roleAt = now
+	if when.Before(l.askAt) {
+		l.askAt = when
+	}
+	l.again = l.again || l.asking && when.Equal(now)
 }
 
 func (l *loop) onDeath(now time.Time) {
 	l.master.close()
 	l.master, l.reached = nil, units.PhaseDown
 	l.eager, l.askAt = now, now
-	l.again = l.asking
+	l.again = l.again || l.asking
 }

@@ -54,30 +54,35 @@ func (w *Watcher) Run(ctx context.Context) {
 		answers:  make(chan answer),
 		messages: make(chan message),
 		timer:    time.NewTimer(0),
-		budget:   budget{tokens: maxHints},
+		budget:   budget{tokens: maxHints, last: time.Now()},
 	}
 	l.run()
 	cancel()
 	l.close()
 }
 
-// A budget bounds how many hints are heeded: maxHints at once, and one more
-// for each second, so that nobody makes us flood the server by touching files.
+// A budget spreads the questions that hints lead to: maxHints at once, then
+// one in each hintEvery, so that nobody makes us flood the server by touching
+// files.
 type budget struct {
 	tokens float64
 	last   time.Time
 }
 
-const maxHints = 40
+const (
+	maxHints  = 40
+	hintEvery = 100 * time.Millisecond
+)
 
-func (b *budget) take(now time.Time) bool {
-	b.tokens = min(maxHints, b.tokens+now.Sub(b.last).Seconds())
+// take returns how long a question has to wait for its turn.
+func (b *budget) take(now time.Time) time.Duration {
+	b.tokens = min(maxHints, b.tokens+float64(now.Sub(b.last))/float64(hintEvery))
 	b.last = now
 	if b.tokens < 1 {
-		return false
+		return time.Duration((1 - b.tokens) * float64(hintEvery))
 	}
 	b.tokens--
-	return true
+	return 0
 }
 
 // group counts goroutines that Run waits for.
