@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"time"
+
 	"github.com/pg-bgw/pg-bgw/units"
 )
 
@@ -154,7 +156,8 @@ func (t *table) restart(e *entry) error {
 func (t *table) unhold(e *entry, reason string) {
 	before := t.info(e)
 	t.adopt(e)
-	e.goal, e.failures = goalRun, 0
+	t.unspread(e)
+	e.goal, e.failures, e.doubt = goalRun, 0, time.Time{}
 	t.set(e, units.Waiting, reason)
 	t.publish(Updated, e, before, false)
 	t.consider(e)

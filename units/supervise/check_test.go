@@ -72,14 +72,20 @@ func (t *table) checkEntry(e *entry) error {
 		return fmt.Errorf("a definition waits that nobody will adopt")
 	case e.goal == goalEnd && !live(e.state):
 		return fmt.Errorf("it should have ended")
+	case e.state == units.Running && t.mode < Fast && t.shouldGo(e):
+		return fmt.Errorf("its server, in phase %v, is not for it", e.server.phase)
 	case e.state == units.Running && (e.goal != goalRun || t.mode >= Fast || e.attached && t.segments[e.worker.Segment].crashing):
 		return fmt.Errorf("goal %d: it was not asked to end", e.goal)
 	case (e.asked != askedNot && e.proc != nil) != (e.state == units.Stopping):
 		return fmt.Errorf("asked %d", e.asked)
 	case e.state == units.Stopping && e.asked != killed && e.deadline.IsZero() && (e.asked == askedQuit || e.worker.KillTimeout != units.Infinity):
 		return fmt.Errorf("nothing will kill it")
-	case !e.deadline.IsZero() && e.state != units.Restarting && e.state != units.Stopping:
+	case !e.deadline.IsZero() && e.state != units.Waiting && e.state != units.Restarting && e.state != units.Stopping:
 		return fmt.Errorf("has a deadline")
+	case e.doomed && (e.state != units.Restarting || !e.worker.Never()), (e.counted != nil) != (e.state == units.Starting):
+		return fmt.Errorf("doomed %v counted %v", e.doomed, e.counted != nil)
+	case e.goal == goalWait && e.why == "" && live(e.state):
+		return fmt.Errorf("it waits for no reason")
 	case (e.di >= 0) != !e.deadline.IsZero():
 		return fmt.Errorf("deadline %v at index %d", e.deadline, e.di)
 	case t.startable(e) && e.ri < 0:
@@ -92,9 +98,66 @@ func (t *table) checkEntry(e *entry) error {
 	return nil
 }
 
+// shouldGo is the rule of what a server's phase ends, once more.
+func (t *table) shouldGo(e *entry) bool {
+	w, p := e.worker, e.server.phase
+	stops, crashes := w.OnServerStop == units.ServerStopTerminate, w.OnServerCrash == units.ServerCrashCrash
+	primary := w.StartTime == units.RecoveryFinished && w.StopOnDemotion == units.DemotionStop
+	switch p.Base() {
+	case units.PhaseDown:
+		return stops || primary && p&units.Demoted != 0
+	case units.PhaseCrashed:
+		return crashes || primary && p&units.Demoted != 0
+	case units.PhaseStarted:
+		return primary && (stops && crashes || p&units.Demoted != 0) || e.server.over && (stops || w.Connects())
+	case units.PhaseConsistent:
+		return primary || e.server.over && (stops || w.Connects())
+	case units.PhaseRunning:
+		return e.server.over && (stops || w.Connects())
+	}
+	return false
+}
+
+// checkServers recounts what servers count.
+func (t *table) checkServers() error {
+	for _, sv := range t.servers {
+		members, starting := 0, 0
+		for _, e := range t.slots {
+			if e != nil && e.server == sv {
+				members++
+				if e.barred != sv.bars(e.worker) && t.mode < Fast {
+					return fmt.Errorf("%v: barred %v", e.handle, e.barred)
+				}
+			}
+			if e != nil && e.counted == sv {
+				starting++
+			}
+		}
+		switch {
+		case members != sv.members || starting != sv.starting:
+			return fmt.Errorf("server %q: %d members %d starting, recounted %d %d", sv.name, sv.members, sv.starting, members, starting)
+		case sv.name != "" && starting > maxStarting:
+			return fmt.Errorf("server %q: %d are starting", sv.name, starting)
+		case sv.over && !sv.smart() && sv.phase.Base() != units.PhaseUnknown:
+			return fmt.Errorf("server %q: over without a smart stop", sv.name)
+		case sv.smart() && !sv.over && sv.clients == 0:
+			return fmt.Errorf("server %q: nothing holds its smart stop up", sv.name)
+		}
+		for i, e := range sv.parked {
+			if e.ri != i || !e.parked || e.server != sv || t.find(e.handle) != e {
+				return fmt.Errorf("server %q: parked at %d", sv.name, i)
+			}
+		}
+	}
+	return nil
+}
+
 func (t *table) checkIndexes() error {
+	if err := t.checkServers(); err != nil {
+		return err
+	}
 	for i, e := range t.ready {
-		if e.ri != i || t.find(e.handle) != e {
+		if e.ri != i || e.parked || t.find(e.handle) != e {
 			return fmt.Errorf("ready queue at %d", i)
 		}
 	}

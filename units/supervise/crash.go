@@ -94,18 +94,35 @@ func (t *table) crashes(e *entry, x units.Exit) bool {
 }
 
 // crash begins the procedure for a segment, that of e's process which has just
-// ended: every other attached process of the segment is asked to end at once
-// (BGW-065). A process whose start has not been answered yet is asked in
-// pursue.
+// ended.
 func (t *table) crash(e *entry, name string) {
-	seg := t.segment(name)
-	seg.crashing, seg.crashSeq = true, t.seq
-	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation}})
+	t.markCrashed(e, name, "")
 	if !t.settings.RestartAfterCrash { // BGW-073
 		t.crashed = true
 		t.onShutdown(Immediate)
 		return
 	}
+	t.quitSegment(name)
+}
+
+// crashWithServer is crash for that of e's server: every attached process of
+// the segment goes, e's too. It is no reason for the supervisor to end.
+func (t *table) crashWithServer(e *entry) {
+	name := e.worker.Segment
+	t.markCrashed(e, name, e.server.name)
+	t.quitSegment(name)
+}
+
+func (t *table) markCrashed(e *entry, name, server string) {
+	seg := t.segment(name)
+	seg.crashing, seg.crashSeq = true, t.seq
+	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation, Server: server}})
+}
+
+// quitSegment asks every attached process of the segment to end at once
+// (BGW-065). A process whose start has not been answered yet is asked in
+// pursue.
+func (t *table) quitSegment(name string) {
 	for _, o := range t.slots {
 		if o != nil && o.attached && o.worker.Segment == name {
 			t.pursue(o)
@@ -147,7 +164,7 @@ func (t *table) crashProgress(name string) {
 // once, the interval ignored (BGW-068), and count as not yet started.
 func (t *table) afterCrash(e *entry, seg *segment) {
 	before := t.info(e)
-	if e.worker.Never() && e.goal != goalRestart && e.seq <= seg.crashSeq {
+	if e.doomed || e.worker.Never() && e.goal != goalRestart && e.goal != goalWait && e.seq <= seg.crashSeq {
 		t.unregister(Unregistered, e, before, "its segment crashed")
 		return
 	}

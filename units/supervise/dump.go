@@ -27,7 +27,7 @@ func (t *table) dump(now time.Time) string {
 			b.WriteString(" attached")
 		}
 		if e.goal != goalRun {
-			fmt.Fprintf(&b, " goal %s", [...]string{"", "restart", "hold", "end"}[e.goal])
+			fmt.Fprintf(&b, " goal %s", [...]string{"", "wait", "restart", "hold", "end"}[e.goal])
 		}
 		if !e.deadline.IsZero() {
 			fmt.Fprintf(&b, " in %v", e.deadline.Sub(now))

@@ -45,15 +45,23 @@ func (t *table) settle(e *entry, before Info, crashed bool) {
 	case e.goal == goalHold:
 		t.set(e, units.Held, goalReasons[goalHold])
 		t.publish(Exited, e, before, true)
+	case e.goal == goalWait:
+		t.await(Exited, e, before, e.why)
 	case e.goal == goalRestart:
 		t.startAgain(Exited, e, before, goalReasons[goalRestart])
 	case crashed || e.asked != askedNot: // with goalRun nobody but a crash has asked
 		t.goneInCrash(e, before, text)
 	case x.Signal == 0 && x.Code == 0: // BGW-051, BGW-052
 		t.unregister(Exited, e, before, text)
+	case e.server.fails(e.worker):
+		t.await(Exited, e, before, text+"; its server is gone")
+	case e.worker.Never() && uncertain(e):
+		t.doubt(e)
+		t.doom(e, before, text)
 	case e.worker.Never(): // BGW-054
 		t.unregister(Exited, e, before, text)
 	default: // BGW-053, BGW-055
+		t.doubt(e)
 		t.countFailure(e, x.At.Sub(e.startAt))
 		t.restartLater(e, x.At, text)
 		t.publish(Exited, e, before, true)
@@ -123,8 +131,9 @@ func (t *table) adopt(e *entry) {
 	if e.next == nil {
 		return
 	}
+	t.unready(e)
 	t.leave(e)
-	e.worker, e.next, e.failures = e.next, nil, 0
+	e.worker, e.next, e.failures, e.doubt = e.next, nil, 0, time.Time{}
 	t.join(e)
 }
 

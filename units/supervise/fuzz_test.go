@@ -35,6 +35,12 @@ var kinds = func() []units.Worker {
 		{RestartTime: 3, Attach: units.AttachAlways, Segment: "other", KillSignal: units.SIGQUIT},
 		{RestartTime: 0, Attach: units.AttachAlways, Server: "b", StartTime: units.ConsistentState},
 		{RestartTime: 5, StopWithOwner: true, KillSignal: units.SIGINT, Backoff: &units.Backoff{Factor: 2, Max: time.Minute, Jitter: 0.5, Healthy: time.Second}},
+		{RestartTime: 2, Attach: units.AttachNever, Server: "b", StartTime: units.RecoveryFinished, Flags: units.BackendDatabaseConnection},
+		{RestartTime: units.NeverRestart, Attach: units.AttachNever, Server: "b", StartTime: units.ConsistentState, Flags: units.BackendDatabaseConnection},
+		{RestartTime: 0, Server: "b", StartTime: units.RecoveryFinished, Flags: units.BackendDatabaseConnection,
+			OnServerStop: units.ServerStopKeep, OnServerCrash: units.ServerCrashKeep, Backoff: &units.Backoff{Factor: 3, Max: time.Hour}},
+		{RestartTime: 1, Attach: units.AttachAlways, Server: "b", OnServerStop: units.ServerStopKeep},
+		{RestartTime: units.NeverRestart, Attach: units.AttachAlways, Server: "b", StartTime: units.ConsistentState, Flags: units.BackendDatabaseConnection},
 	}
 	for i := range ws {
 		ws[i].Flags |= units.ShmemAccess
@@ -132,9 +138,10 @@ func (s *sim) play(tp *tape) error {
 	case 9, 10, 11:
 		return s.step(request{verb: verb(tp.n(5)), handle: s.handle(tp), signal: units.SIGUSR1, reply: make(chan error, 1)})
 	case 12:
-		return s.step(phase{[]string{"", "b"}[tp.n(2)], units.Phase(tp.n(4))})
+		return s.step(phase{[]string{"", "b"}[tp.n(2)], units.Phase(tp.n(6)) | []units.Phase{0, 0, units.SmartStop, units.Demoted}[tp.n(4)]})
 	case 13:
-		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(256) != 255}
+		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(256) != 255,
+			StartSplay: []time.Duration{0, 0, 5 * time.Second}[tp.n(3)], SmartStopGrace: []time.Duration{0, 20 * time.Second, units.Infinity}[tp.n(3)]}
 		return s.step(reload{s.definitions(tp), st, make(chan reloaded, 1)})
 	case 14:
 		return s.step(ownerGone{Owner{Kind: BusOwner, Bus: ":1.1"}, tp.n(2) == 1})
@@ -154,6 +161,8 @@ func (s *sim) play(tp *tape) error {
 				return s.step(ev)
 			}
 		}
+	case 19:
+		return s.step(clients{"b", tp.n(3) - 1})
 	case 18:
 		if m := tp.n(256); m >= 252 {
 			return s.step(shutdown{Mode(m - 252)})
@@ -176,7 +185,7 @@ func FuzzStep(f *testing.F) {
 
 func playAll(t *testing.T, tp tape) {
 	t.Helper()
-	s := newSim(Settings{MaxWorkerProcesses: 5, MaxParallelWorkers: 1, RestartAfterCrash: true})
+	s := newSim(Settings{MaxWorkerProcesses: 5, MaxParallelWorkers: 1, RestartAfterCrash: true, SmartStopGrace: 30 * time.Second})
 	for len(tp) > 0 && !s.table.stopped() {
 		if err := s.play(&tp); err != nil {
 			t.Fatalf("%v\n%s", err, s.table.dump(s.now))

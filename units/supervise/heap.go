@@ -39,7 +39,12 @@ func (h *deadlineHeap) Pop() any {
 }
 
 func (t *table) unready(e *entry) {
-	if e.ri >= 0 {
+	switch {
+	case e.ri < 0:
+	case e.parked:
+		heap.Remove(&e.server.parked, e.ri)
+		e.parked = false
+	default:
 		heap.Remove(&t.ready, e.ri)
 	}
 }

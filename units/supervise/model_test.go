@@ -22,18 +22,19 @@ type model struct {
 
 type modelWorker struct {
 	restart units.RestartTime
+	keep    bool   // it runs on when its server stops
 	state   string // waiting, starting, running, held
-	then    string // of one with a process: run, end, hold, again
+	then    string // of one with a process: run, wait, end, hold, again
 	ran     bool
 	runs    uint64
 	at      time.Time // not to be started before
 }
 
-func (m *model) register(restart units.RestartTime) (units.Handle, bool) {
+func (m *model) register(restart units.RestartTime, keep bool) (units.Handle, bool) {
 	for s, w := range m.slots {
 		if w == nil {
 			m.generations[s]++
-			m.slots[s] = &modelWorker{restart: restart, state: "waiting", then: "run", at: m.now}
+			m.slots[s] = &modelWorker{restart: restart, keep: keep, state: "waiting", then: "run", at: m.now}
 			return units.Handle{Slot: uint32(s), Generation: 9<<32 + m.generations[s]}, true
 		}
 	}
@@ -65,7 +66,7 @@ func (m *model) gone(slot uint32, done bool, pause time.Duration) {
 		m.slots[slot] = nil
 	case w.then == "hold":
 		w.state = "held"
-	case w.then == "again":
+	case w.then == "again" || w.then == "wait": // an outage is no failure, and no end
 		w.state, w.at = "waiting", m.now
 	default:
 		w.state, w.at = "waiting", m.now.Add(max(w.restart.Duration(), pause))
@@ -126,11 +127,12 @@ func (d *duo) in(rt *rapid.T, state string) (units.Run, *modelWorker) {
 func (d *duo) registerOne(rt *rapid.T) {
 	w := units.Worker{Attach: units.AttachNever, Command: []string{"/bin/w"}}
 	w.RestartTime = rapid.SampledFrom([]units.RestartTime{units.NeverRestart, 0, 1, 60}).Draw(rt, "restart")
+	w.OnServerStop = rapid.SampledFrom([]units.OnServerStop{units.ServerStopTerminate, units.ServerStopKeep}).Draw(rt, "on server stop")
 	w = w.WithDefaults()
 	r := make(chan registered, 1)
 	d.step(register{&w, Owner{}, r})
 	got := <-r
-	h, ok := d.model.register(w.RestartTime)
+	h, ok := d.model.register(w.RestartTime, w.OnServerStop == units.ServerStopKeep)
 	if got.handle != h || (got.err == nil) != ok || !ok && !errors.Is(got.err, ErrNoFreeSlot) {
 		rt.Fatalf("registered %v %v, want %v %v", got.handle, got.err, h, ok)
 	}
@@ -209,10 +211,16 @@ func (d *duo) pass(rt *rapid.T) {
 }
 
 func (d *duo) phase(rt *rapid.T) {
-	d.up = rapid.Bool().Draw(rt, "up")
-	p := units.PhaseDown
-	if d.up {
-		p = units.PhaseRunning
+	p := rapid.SampledFrom([]units.Phase{units.PhaseUnknown, units.PhaseDown, units.PhaseRunning}).Draw(rt, "phase")
+	d.up = p == units.PhaseRunning
+	for _, w := range d.slots {
+		switch {
+		case w == nil:
+		case p == units.PhaseDown && !w.keep && w.then == "run" && (w.state == "starting" || w.state == "running"):
+			w.then = "wait"
+		case d.up && w.state == "starting" && w.then == "wait":
+			w.then = "run"
+		}
 	}
 	d.step(phase{"", p})
 }
@@ -239,7 +247,7 @@ func (d *duo) compare(rt *rapid.T) {
 
 // TestModel holds step against model: the same handles, statuses, refusals and
 // starts for any sequence of events (BGW-024 to BGW-038, BGW-051 to BGW-057,
-// BGW-074, BGW-075).
+// BGW-074, BGW-075), outages of their server among them.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		const slots = 4

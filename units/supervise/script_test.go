@@ -17,7 +17,9 @@ import (
 //	define NAME [OPTION...]                  see options
 //	reload NAME...                           the static definitions
 //	register NAME [owner BUS|RUN]
-//	phase PHASE [SERVER]                     down, started, consistent, running
+//	phase PHASE [SERVER [smart] [demoted]]   unknown, down, crashed, started, consistent, running
+//	clients SERVER N                         -1: not known
+//	grace TIME | splay TIME                  the settings, at once
 //	started RUN | failed RUN | exited RUN N|SIGNAL
 //	attach RUN | detach RUN | ready RUN
 //	terminate H | stop H | start H | restart H | signal H NAME
@@ -39,7 +41,7 @@ type script struct {
 var epoch0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newScript() *script {
-	st := Settings{MaxWorkerProcesses: 4, MaxParallelWorkers: 2, RestartAfterCrash: true}
+	st := Settings{MaxWorkerProcesses: 4, MaxParallelWorkers: 2, RestartAfterCrash: true, SmartStopGrace: 30 * time.Second}
 	return &script{
 		table: newTable(0, 1, st), now: epoch0, next: st, pids: 100,
 		defs: map[string]*units.Worker{}, waits: map[string]wait{},
@@ -135,7 +137,16 @@ func (s *script) event(verb string, args []string) (event, error) {
 		if !ok {
 			return nil, fmt.Errorf("phase %q", arg(0))
 		}
+		for _, more := range args[min(2, len(args)):] {
+			p |= map[string]units.Phase{"smart": units.SmartStop, "demoted": units.Demoted}[more]
+		}
 		return phase{arg(1), p}, nil
+	case "clients":
+		ev := clients{server: arg(0)}
+		_, err := fmt.Sscan(arg(1), &ev.n)
+		return ev, err
+	case "grace", "splay":
+		return nil, s.limit(verb, arg(0))
 	case "gone", "lost":
 		return ownerGone{ownerOf(arg(0)), verb == "lost"}, nil
 	case "shutdown":
@@ -156,6 +167,17 @@ func (s *script) event(verb string, args []string) (event, error) {
 		return s.runEvent(verb, args)
 	}
 	return requestOf(verb, args)
+}
+
+func (s *script) limit(what, text string) error {
+	d, err := units.ParseDuration(text)
+	if what == "grace" {
+		s.next.SmartStopGrace = d
+	} else {
+		s.next.StartSplay = d
+	}
+	s.table.settings.SmartStopGrace, s.table.settings.StartSplay = s.next.SmartStopGrace, s.next.StartSplay
+	return err
 }
 
 func (s *script) reload(names []string) (event, error) {
@@ -214,9 +236,11 @@ type verbs struct {
 	verb verb
 }
 
-// define takes the options never, parallel, stop-with-owner, and KEY VALUE:
+// define takes the options never, parallel, stop-with-owner, db (the flag),
+// keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
 // restart SECONDS, at START_TIME, attach MODE, segment NAME, server NAME,
-// kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N.
+// kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N,
+// demotion stop|keep.
 func (s *script) define(args []string) error {
 	w := units.Worker{Label: args[0], Flags: units.ShmemAccess, Command: []string{"/bin/" + args[0]}, Attach: units.AttachAlways}
 	var err error
@@ -231,6 +255,10 @@ func (s *script) define(args []string) error {
 			continue
 		case "stop-with-owner":
 			w.StopWithOwner, a = true, a[1:]
+			continue
+		}
+		if bare := serverOption(&w, a[0]); bare {
+			a = a[1:]
 			continue
 		}
 		v, ok := a[1], true
@@ -256,6 +284,8 @@ func (s *script) define(args []string) error {
 			w.Backoff.Max = dur(v)
 		case "healthy":
 			w.Backoff.Healthy = dur(v)
+		case "demotion":
+			w.StopOnDemotion = map[string]units.Demotion{"stop": units.DemotionStop, "keep": units.DemotionKeep}[v]
 		case "arg":
 			_, err = fmt.Sscan(v, &w.MainArg)
 		default:
@@ -269,6 +299,21 @@ func (s *script) define(args []string) error {
 	d := w.WithDefaults()
 	s.defs[args[0]] = &d
 	return err
+}
+
+// serverOption sets what ties w to its server, if that is what o says.
+func serverOption(w *units.Worker, o string) bool {
+	switch o {
+	case "db":
+		w.Flags |= units.BackendDatabaseConnection
+	case "keep":
+		w.OnServerStop = units.ServerStopKeep
+	case "outlive":
+		w.OnServerCrash = units.ServerCrashKeep
+	default:
+		return false
+	}
+	return true
 }
 
 func ownerOf(s string) Owner {
@@ -339,6 +384,9 @@ func showChange(c Change) string {
 		return fmt.Sprintf("%s %s: %s", s, c.Info.Worker.Name, c.Info.Reason)
 	case c.Kind == Crashed:
 		s += fmt.Sprintf(" %s/%d by", c.Segment, c.Incarnation)
+		if c.Server != "" {
+			s += " server " + c.Server + ", as"
+		}
 	}
 	s += " " + c.Info.Handle.String()
 	if c.Before.State != c.Info.State {

@@ -83,7 +83,7 @@ type Info struct {
 	Exit        units.Exit
 	Reason      string    // why it is in this state, for people; may be empty
 	Since       time.Time // when it came to this state
-	NextStart   time.Time // of a Restarting one
+	NextStart   time.Time // of a Restarting one, and of a Waiting one whose start is spread
 	Restarts    uint64    // starts after the first
 	Attached    bool
 	Ready       bool   // its process has said so
@@ -103,7 +103,7 @@ const (
 	Updated                  // anything else about a registration
 	Unregistered             // the slot is free again
 	Renewed                  // a segment was renewed after a crash: only Segment and Incarnation hold
-	Crashed                  // a segment's crash began with Info's exit
+	Crashed                  // a segment's crash began with Info's exit, or that of Server
 	Skipped                  // a static worker found no slot (BGW-022): only Info.Worker holds
 )
 
@@ -116,4 +116,5 @@ type Change struct {
 	Notify      Owner
 	Segment     string
 	Incarnation uint64
+	Server      string // of Crashed: the server whose crash it is; Info is then of one of its attached workers
 }

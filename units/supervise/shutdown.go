@@ -14,7 +14,7 @@ type Mode uint8
 // The modes.
 const (
 	NotShutdown Mode = iota
-	Smart            // workers run on and may be registered until Fast follows (BGW-084, BGW-085)
+	Smart            // workers run on and may be registered until the clients of their servers have gone, then Fast (BGW-084, BGW-085)
 	Fast             // SIGTERM to all at once, none is restarted (BGW-088)
 	Immediate        // SIGQUIT at once, SIGKILL after 5 s (BGW-092)
 )
@@ -37,6 +37,7 @@ func (t *table) onShutdown(m Mode) {
 	}
 	t.mode = m
 	if m == Smart {
+		t.smartSince = t.now
 		return
 	}
 	for _, e := range t.slots {
@@ -52,16 +53,6 @@ func (t *table) onShutdown(m Mode) {
 
 // stopped reports whether a shutdown has come to its end.
 func (t *table) stopped() bool { return t.mode >= Fast && t.live == 0 }
-
-func (t *table) onPhase(ev phase) {
-	if t.phases[ev.server] == ev.phase {
-		return
-	}
-	t.phases[ev.server] = ev.phase
-	t.considerAll()
-}
-
-func (t *table) onClients(clients) {}
 
 // counts are what a status line tells.
 func (t *table) counts() Counts {

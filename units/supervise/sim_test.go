@@ -21,7 +21,8 @@ type sim struct {
 	forgotten map[chan Info]bool
 	waits     []wait
 	shutdown  bool
-	past      []event // started and exited: to be said again
+	outage    map[units.Run]bool // ended for their server's sake, and nothing else has been asked of them
+	past      []event            // started and exited: to be said again
 }
 
 type simProc struct {
@@ -37,7 +38,7 @@ func newSim(s Settings) *sim {
 	return &sim{
 		table: newTable(7, 1, s), now: epoch0, phases: map[string]units.Phase{}, procs: map[units.Run]*simProc{},
 		slots: map[uint32]units.Run{}, last: map[units.Handle]Info{}, ever: map[units.Handle]bool{},
-		crashing: map[string]bool{}, forgotten: map[chan Info]bool{},
+		crashing: map[string]bool{}, forgotten: map[chan Info]bool{}, outage: map[units.Run]bool{},
 	}
 }
 
@@ -45,6 +46,10 @@ func (s *sim) step(ev event) error {
 	switch ev := ev.(type) {
 	case phase:
 		s.phases[ev.server] = ev.phase
+	case request:
+		delete(s.outage, s.slots[ev.handle.Slot])
+	case reload, ownerGone:
+		clear(s.outage)
 	case wait:
 		s.waits = append(s.waits, ev)
 	case forget:
@@ -92,9 +97,11 @@ func (s *sim) onStart(st Start) error {
 		return fmt.Errorf("shutting down (BGW-088)")
 	case !s.phases[w.Server].Permits(w.StartTime):
 		return fmt.Errorf("phase %v (BGW-077 to BGW-083)", s.phases[w.Server])
+	case w.Connects() && s.phases[w.Server].Up() && s.phases[w.Server]&units.SmartStop != 0:
+		return fmt.Errorf("its server takes no sessions")
 	case s.crashing[w.Segment] && w.Attach != units.AttachNever:
 		return fmt.Errorf("segment %s is crashing (BGW-072)", w.Segment)
-	case i.State == units.Restarting && s.now.Before(i.NextStart):
+	case s.now.Before(i.NextStart):
 		return fmt.Errorf("before %v (BGW-053)", i.NextStart)
 	case i.State == units.Held:
 		return fmt.Errorf("it is held")
@@ -166,6 +173,9 @@ func (s *sim) onChange(c Change) error {
 			return fmt.Errorf("before it was\n%+v, not\n%+v", before, c.Before)
 		}
 	}
+	if err := s.onOutage(c); err != nil {
+		return err
+	}
 	if c.Kind == Exited || c.Kind == StartFailed && s.slots[h.Slot].Handle == h {
 		delete(s.procs, s.slots[h.Slot])
 		delete(s.slots, h.Slot)
@@ -186,6 +196,30 @@ func (s *sim) onChange(c Change) error {
 		if r, ok := s.slots[h.Slot]; ok {
 			return fmt.Errorf("its process %v is still there", r)
 		}
+	}
+	return nil
+}
+
+// outages are the reasons for which a server's phase ends workers.
+var outages = map[string]bool{
+	"its server is down": true, "its server crashed": true, "its server is a standby": true,
+	"its server begins anew": true, "its server is shutting down": true,
+}
+
+// onOutage holds that whoever is ended for its server's sake comes back: not
+// as a failure, not after its restart time, not never.
+func (s *sim) onOutage(c Change) error {
+	r := units.Run{Handle: c.Info.Handle, Start: c.Info.Start}
+	if c.Info.State == units.Stopping && c.Before.State != units.Stopping && outages[c.Info.Reason] && !c.Info.Worker.StopWithOwner {
+		s.outage[r] = true
+	}
+	if c.Kind != Exited || !s.outage[r] {
+		return nil
+	}
+	delete(s.outage, r)
+	late := c.Info.NextStart.Sub(s.now) > s.table.settings.StartSplay
+	if (c.Info.State != units.Waiting || !c.Info.NextStart.IsZero() && late) && s.table.mode < Fast {
+		return fmt.Errorf("an outage counts as its end or failure: %v until %v", c.Info.State, c.Info.NextStart)
 	}
 	return nil
 }

@@ -121,6 +121,9 @@ func (t *table) release(e *entry) {
 // join counts e where its worker is counted; leave is its inverse.
 func (t *table) join(e *entry) {
 	t.segment(e.worker.Segment).members++
+	e.server = t.server(e.worker.Server)
+	e.server.members++
+	e.barred = e.server.bars(e.worker)
 	if e.worker.Flags&units.ClassParallel != 0 {
 		t.parallel++
 	}
@@ -130,6 +133,7 @@ func (t *table) leave(e *entry) {
 	if e.worker.Flags&units.ClassParallel != 0 {
 		t.parallel--
 	}
+	e.server.members--
 	s := t.segment(e.worker.Segment)
 	s.members--
 	if s.members == 0 && s.fresh() {
@@ -147,10 +151,22 @@ func (t *table) set(e *entry, s units.State, reason string) {
 		t.live--
 	}
 	if e.state != s {
-		e.since = t.now
+		e.since, e.due, e.doomed = t.now, time.Time{}, false
 		t.setDeadline(e, time.Time{})
+		t.countStarting(e, s == units.Starting)
 	}
 	e.state, e.reason = s, reason
+}
+
+func (t *table) countStarting(e *entry, on bool) {
+	if e.counted != nil {
+		e.counted.starting--
+		e.counted = nil
+	}
+	if on {
+		e.counted = e.server
+		e.server.starting++
+	}
 }
 
 // live reports whether a process may exist in state s.

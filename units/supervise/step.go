@@ -57,6 +57,7 @@ func (t *table) step(now time.Time, ev event) []effect {
 	default:
 		panic(fmt.Sprintf("pg-bgwd: internal error: event %T", ev))
 	}
+	t.smartProgress()
 	t.expire()
 	t.pass()
 	return t.effects
@@ -73,7 +74,13 @@ func (t *table) expire() {
 		before := t.info(e)
 		t.setDeadline(e, time.Time{})
 		switch e.state {
+		case units.Waiting: // its start was spread
+			t.consider(e)
 		case units.Restarting:
+			if e.doomed {
+				t.execute(e, before)
+				continue
+			}
 			if t.consider(e); e.ri < 0 { // its server does not permit it
 				t.set(e, units.Waiting, e.reason)
 				t.publish(Updated, e, before, false)
@@ -87,19 +94,27 @@ func (t *table) expire() {
 	}
 }
 
+// execute ends e, which never restarts, unless nothing is known of its server:
+// then follow decides.
+func (t *table) execute(e *entry, before Info) {
+	if e.server.phase.Base() != units.PhaseUnknown {
+		t.unregister(Unregistered, e, before, e.exit.String())
+	}
+}
+
 // startable reports whether e may be started now.
 func (t *table) startable(e *entry) bool {
 	switch {
 	case t.mode >= Fast:
 		return false
-	case e.state == units.Restarting && !e.deadline.IsZero():
-		return false // its restart time has not passed
+	case e.doomed, !e.deadline.IsZero():
+		return false // the time has not come
 	case e.state != units.Waiting && e.state != units.Restarting:
 		return false
 	case e.worker.Attach != units.AttachNever && t.segment(e.worker.Segment).crashing:
 		return false // BGW-072
 	}
-	return t.phases[e.worker.Server].Permits(e.worker.StartTime)
+	return e.server.permits(e.worker)
 }
 
 // consider lets the next pass start e, if it may start.
@@ -121,9 +136,13 @@ func (t *table) considerAll() {
 
 // pass starts what may start, the newest registration first (BGW-023).
 func (t *table) pass() {
-	for n := 0; n < maxStartsPerPass && len(t.ready) > 0; {
+	for n := 0; n < maxStartsPerPass && (len(t.ready) > 0 || t.unpark()); {
 		e := heap.Pop(&t.ready).(*entry)
-		if t.startable(e) {
+		switch {
+		case !t.startable(e):
+		case e.server.full():
+			t.park(e)
+		default:
 			t.startProcess(e)
 			n++
 		}
@@ -133,7 +152,7 @@ func (t *table) pass() {
 func (t *table) startProcess(e *entry) {
 	before := t.info(e)
 	e.start++
-	e.goal, e.asked = goalRun, askedNot
+	e.goal, e.why, e.asked = goalRun, "", askedNot
 	e.incarnation = t.segment(e.worker.Segment).incarnation
 	if e.worker.Attach == units.AttachAlways {
 		t.setAttached(e, true)
@@ -181,8 +200,15 @@ func (t *table) pursue(e *entry) {
 	case e.attached && t.segment(e.worker.Segment).crashing: // BGW-065
 		t.end(e, askedQuit, "its segment crashed")
 	case e.goal != goalRun: // BGW-037
-		t.end(e, askedEnd, goalReasons[e.goal])
+		t.end(e, askedEnd, e.goalReason())
 	}
+}
+
+func (e *entry) goalReason() string {
+	if e.goal == goalWait {
+		return e.why
+	}
+	return goalReasons[e.goal]
 }
 
 var goalReasons = [...]string{
@@ -233,6 +259,8 @@ func (t *table) startFailed(e *entry, err error) {
 		t.publish(StartFailed, e, before, true)
 	case e.goal == goalRestart:
 		t.startAgain(StartFailed, e, before, reason)
+	case e.goal == goalWait:
+		t.await(StartFailed, e, before, reason+"; "+e.why)
 	case e.worker.Never():
 		t.unregister(StartFailed, e, before, reason)
 	default:

@@ -29,6 +29,7 @@ type goal uint8
 
 const (
 	goalRun     goal = iota // run by the rules
+	goalWait                // end the process, then wait for the server; stays until the next start
 	goalRestart             // end the process, if there is one, then start at once
 	goalHold                // end the process, then be Held
 	goalEnd                 // end the process, then be unregistered
@@ -78,10 +79,19 @@ type entry struct {
 	spoke       bool   // it attached by message: only a detach makes its end clean
 	incarnation uint64 // of the segment that the newest process was given
 
-	due      time.Time // of a Restarting one's next start; stays when that has come
-	deadline time.Time // Restarting: of the start; Stopping: of the kill; zero: none
+	server *server
+	barred bool      // its server's smart stop keeps it from starting
+	why    string    // with goalWait: what its server does
+	doubt  time.Time // when it ended by itself, or perhaps by its server's end; zero: no doubt
+	calm   int       // failures before that
+	doomed bool      // Restarting: never restarts, and ends unless its server turns out to be gone
+
+	due      time.Time // of the next start; stays when that has come
+	deadline time.Time // Waiting, Restarting: of the start; Stopping: of the kill; zero: none
 	di       int       // index in table.deadlines, -1: not there
-	ri       int       // index in table.ready, -1: not there
+	ri       int       // index in table.ready, or server.parked; -1: not there
+	parked   bool      // which of the two
+	counted  *server   // Starting: where it is counted
 }
 
 // A table is the whole state of the supervisor.
@@ -96,13 +106,14 @@ type table struct {
 	live        int // Starting, Running and Stopping
 	seq         uint64
 	labels      map[string]*static
-	phases      map[string]units.Phase
+	servers     []*server // few, in the order in which they were named
 	segments    map[string]*segment
 	ended       ended
 	waits       map[units.Handle][]wait
 	ready       readyHeap
 	deadlines   deadlineHeap
 	mode        Mode // of the shutdown; NotShutdown: none
+	smartSince  time.Time
 	crashed     bool // a crash ends the supervisor
 	random      *rand.Rand
 	effects     []effect // of the step under way
@@ -115,7 +126,6 @@ func newTable(epoch uint32, seed uint64, s Settings) *table {
 		settings: s,
 		epoch:    epoch,
 		labels:   map[string]*static{},
-		phases:   map[string]units.Phase{},
 		segments: map[string]*segment{},
 		ended:    newEnded(),
 		waits:    map[units.Handle][]wait{},
@@ -128,9 +138,7 @@ func (t *table) info(e *entry) Info {
 		Handle: e.handle, Worker: e.worker, Dynamic: e.dynamic, Owner: e.owner,
 		State: e.state, Status: e.status(), Start: e.start, Pid: e.pid, Exit: e.exit,
 		Ready: e.ready, ReadyText: e.said, Reason: e.reason, Since: e.since, Attached: e.attached, Incarnation: e.incarnation,
-	}
-	if e.state == units.Restarting {
-		i.NextStart = e.due
+		NextStart: e.due,
 	}
 	if e.starts > 0 {
 		i.Restarts = e.starts - 1
@@ -141,12 +149,13 @@ func (t *table) info(e *entry) Info {
 // status is PostgreSQL's view (BGW-027 to BGW-032): a process is STARTED until
 // it is gone, and a worker that has run is STOPPED until it runs again. One
 // that is held is STOPPED as well, whether it has run or not: nothing will
-// start it, and who waits for its start must not wait for ever.
+// start it, and who waits for its start must not wait for ever. The same holds
+// for one that a smart stop of its server keeps from starting (BGW-094).
 func (e *entry) status() units.Status {
 	switch {
 	case e.proc != nil:
 		return units.StatusStarted
-	case e.ran || e.state == units.Ended || e.state == units.Held:
+	case e.ran || e.state == units.Ended || e.state == units.Held || e.barred && !live(e.state):
 		return units.StatusStopped
 	default:
 		return units.StatusNotYetStarted
@@ -183,11 +192,12 @@ func (t *table) setDeadline(e *entry, at time.Time) {
 
 // next returns when tick is due, if it is at all.
 func (t *table) next() (time.Time, bool) {
-	if len(t.ready) > 0 {
+	if len(t.ready) > 0 || t.roomy() {
 		return t.now, true
 	}
-	if len(t.deadlines) > 0 {
+	next, ok := t.smartNext()
+	if len(t.deadlines) > 0 && (!ok || t.deadlines[0].deadline.Before(next)) {
 		return t.deadlines[0].deadline, true
 	}
-	return time.Time{}, false
+	return next, ok
 }
