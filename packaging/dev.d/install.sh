@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 
 # install_all installs everything below $DESTDIR. What the administrator changed
-# in /etc is kept.
+# in /etc is kept. Without DESTDIR it leaves nothing to do but to start the service.
 install_all() {
     if [[ -z ${PGBGW_BUILD:-} ]]; then
         need_packages
@@ -12,9 +12,13 @@ install_all() {
     install_programs
     install_integration
     install_documentation
+    install_completion
     install_configuration
     say "installed below ${root:-/}"
-    [[ -n $root ]] || after_install
+    if [[ -z $root ]]; then
+        after_install
+        say_next
+    fi
 }
 
 # put FILE TARGET [MODE]
@@ -49,9 +53,29 @@ install_documentation() {
     done
 }
 
+# install_completion asks the program, which may be one for another machine.
+install_completion() {
+    local shell target script
+    while read -r shell target; do
+        if ! script=$("$BUILD/pg-bgwctl" completion "$shell" 2>/dev/null); then
+            say "$BUILD/pg-bgwctl does not run here: no completion for $shell"
+            continue
+        fi
+        put /dev/stdin "$target" <<<"$script"
+    done <<'END'
+bash /usr/share/bash-completion/completions/pg-bgwctl
+fish /usr/share/fish/vendor_completions.d/pg-bgwctl.fish
+zsh /usr/share/zsh/vendor-completions/_pg-bgwctl
+END
+}
+
 install_configuration() {
     local f
-    [[ -e ${DESTDIR:-}/etc/pg-bgw/pg-bgw.hcl ]] || put packaging/etc/pg-bgw.hcl /etc/pg-bgw/pg-bgw.hcl
+    if [[ -e ${DESTDIR:-}/etc/pg-bgw/pg-bgw.hcl ]]; then
+        say "kept ${DESTDIR:-}/etc/pg-bgw/pg-bgw.hcl"
+    else
+        put packaging/etc/pg-bgw.hcl /etc/pg-bgw/pg-bgw.hcl
+    fi
     for f in packaging/etc/workers.d/*; do
         put "$f" "/etc/pg-bgw/workers.d/$(basename "$f")"
     done
@@ -63,8 +87,21 @@ after_install() {
     systemd-sysusers pg-bgw.conf
     systemd-tmpfiles --create pg-bgw.conf
     journalctl --update-catalog
-    if [[ -d /run/systemd/system ]]; then
-        systemctl daemon-reload
-        busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig
+    [[ -d /run/systemd/system ]] || return 0
+    systemctl daemon-reload
+    ! systemctl is-active --quiet dbus.service || systemctl reload dbus.service
+}
+
+# say_next names what is left to the administrator: whether the service runs, and
+# from when on, is not for an installation to decide.
+say_next() {
+    if [[ ! -d /run/systemd/system ]]; then
+        say "systemd does not run here; where it does: systemctl enable --now pg-bgw"
+    elif ! systemctl is-active --quiet dbus.service; then
+        say "there is no message bus yet: apt-get install dbus, then: systemctl enable --now pg-bgw"
+    elif systemctl is-active --quiet pg-bgw.service; then
+        say "pg-bgw still runs as it was; next: systemctl restart pg-bgw"
+    else
+        say "next: systemctl enable --now pg-bgw"
     fi
 }

@@ -20,6 +20,7 @@ run() {
     trap end_all EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+    say_leftovers
     make_scratch
     start_bus
     start_server
@@ -35,11 +36,22 @@ run() {
     fi
 }
 
+# say_leftovers names the directories of runs that were killed and could not tidy
+# up. Their processes have ended: they are told when their script dies.
+say_leftovers() {
+    local dir pid
+    for dir in "${TMPDIR:-/tmp}"/pg-bgw-demo.*; do
+        pid=$(head -c 16 "$dir/pid" 2>/dev/null) || continue
+        [[ ! $pid =~ ^[0-9]+$ || -d /proc/$pid ]] || say "a run that was killed has left $dir: rm -r it"
+    done
+}
+
 # make_scratch makes the directory and finds a user for it: PostgreSQL refuses
 # to run as root, and the demonstration needs no more rights than it has.
 make_scratch() {
     local user=nobody
     SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/pg-bgw-demo.XXXXXX")
+    echo "$$" >"$SCRATCH/pid"
     mkdir "$SCRATCH/bin" "$SCRATCH/workers.d" "$SCRATCH/run" "$SCRATCH/pg" "$SCRATCH/log"
     # The build directory may be where that user cannot read.
     cp "$BUILD"/pg-bgw{d,ctl,-launcher,-demo} "$SCRATCH/bin/"

@@ -10,17 +10,20 @@
 # time: 0 to 1024.
 #max_parallel_workers = 8
 
-# Whether the workers of a segment start again after one of them crashed.
+# Whether the workers of a segment start again after one of them crashed. If not,
+# a crash ends the whole service.
 #restart_after_crash = true
 
 # The least important messages that are logged: "debug", "info", "notice",
 # "warning" or "error".
 #log_level = "info"
 
-# How long a smart shutdown waits for workers before it becomes a fast one.
+# How long workers outlast the beginning of a smart stop of their server, or smart
+# shutdown of pg-bgw, where the server's other clients cannot be counted.
 #smart_stop_grace = "infinity"
 
-# The first starts of the files' workers are spread over this time.
+# The starts that a server's coming up or promotion brings about are spread over
+# this time at random: at most an hour.
 #start_splay = 0
 
 # The shared memory of workers that name no other segment. Huge pages are used

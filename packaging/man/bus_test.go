@@ -168,13 +168,21 @@ func errorDocs(t *testing.T) map[string]string {
 			t.Errorf("%s: the comment should be \"%s: what it says.\"", name, spec.Names[0])
 			return true
 		}
-		docs[name] = withoutRow(strings.ToUpper(text[:1]) + text[1:])
+		docs[name] = withoutRow(asSentence(text))
 		return true
 	})
 	if len(docs) == 0 {
 		t.Fatal("dbusapi/errors.go names no error")
 	}
 	return docs
+}
+
+// asSentence gives a text a capital letter, unless a name begins it.
+func asSentence(s string) string {
+	if word, _, _ := strings.Cut(s, " "); strings.Contains(word, "_") {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // withoutRow takes a conformance row from the end of a sentence.
