@@ -17,32 +17,32 @@ type seen struct {
 	text   string
 
 	// reached is how far the postmaster that answered last has come at best; it
-	// is zero where that one cannot be told from another.
+	// is PhaseUnknown where that one cannot be told from another.
 	reached units.Phase
-	wasUp   bool // sessions were accepted since it was last seen down or starting
+	wasUp   bool // we had a session since it was last seen down, starting or another
 
-	left    bool // the held session was closed for the sake of a smart stop
-	clients int  // other sessions in a smart stop; -1: not known
+	left    units.Phase // reached when the held session was closed for the sake of a smart stop
+	clients int         // other sessions; -1: not known
 }
 
 // conclude says what the server is doing. It sets Kind, Evidence, Reached and
 // Clients.
 func conclude(s seen) State {
-	st := State{Evidence: s.text}
+	st := State{Evidence: s.text, Clients: -1}
 	switch {
 	case s.session:
-		st = concludeHeld(s)
+		return concludeHeld(s)
 	case s.ended != noReply:
 		st.Kind, st.Evidence = kindOf[s.ended], s.endText
+	case s.left != units.PhaseUnknown && s.answer == shuttingDown:
+		st.Kind, st.Reached, st.Clients = SmartStop, s.left, s.clients
+		st.Evidence += "; the held session was closed"
 	case s.answer == full || s.answer == denied || s.answer == insecure:
-		st = concludeDenied(s)
+		st.Kind, st.Reached = concludeDenied(s)
 	case s.answer == notNow && s.wasUp: // not up any more: a stop, or a crash restart
 		st.Kind = Stopping
 	default:
 		st.Kind = kindOf[s.answer]
-	}
-	if st.Kind == Stopping && s.left {
-		st.Evidence += "; nobody but pg-bgw is connected"
 	}
 	return st
 }
@@ -64,19 +64,17 @@ var kindOf = map[reply]Kind{
 // than a refusal of another one, except where the answer can only come from a
 // postmaster to which the session no longer belongs.
 func concludeHeld(s seen) State {
-	st := State{Kind: Running, Evidence: "the held session reports a primary"}
+	st := State{Kind: Running, Evidence: "the held session reports a primary", Clients: s.clients}
 	reached := units.PhaseRunning
 	if s.standby {
-		st = State{Kind: HotStandby, Evidence: "the held session reports a standby"}
+		st.Kind, st.Evidence = HotStandby, "the held session reports a standby"
 		reached = units.PhaseConsistent
 	}
 	switch s.answer {
-	case startingUp, notConsistent, crashed:
-		return State{Kind: kindOf[s.answer], Evidence: s.text}
-	case silent, noRoute:
-		return State{Kind: Unreachable, Evidence: s.text}
+	case startingUp, notConsistent, crashed, silent, noRoute:
+		st = State{Kind: kindOf[s.answer], Evidence: s.text, Clients: -1}
 	case shuttingDown:
-		return State{Kind: SmartStop, Evidence: s.text, Reached: reached, Clients: s.clients}
+		st.Kind, st.Evidence, st.Reached = SmartStop, s.text, reached
 	case full, denied, insecure, hungUp, unclear:
 		st.Evidence += "; " + s.text
 	}
@@ -86,17 +84,19 @@ func concludeHeld(s seen) State {
 // concludeDenied is for a server that lets us know that it is up, but gives us
 // no session. Its role is that of the same postmaster before, since another
 // role needs another postmaster, except that a standby may have been promoted.
-func concludeDenied(s seen) State {
-	least := units.PhaseConsistent
-	if s.answer == insecure { // no process has checked the server's state yet
-		least = units.PhaseStarted
-	}
+// Of one that cannot be told from another nothing is claimed if it may be one
+// that we know as more.
+func concludeDenied(s seen) (kind Kind, reached units.Phase) {
 	switch {
-	case least == units.PhaseConsistent && s.reached == units.PhaseRunning:
-		return State{Kind: Running, Evidence: s.text}
-	case least == units.PhaseConsistent && s.reached == units.PhaseConsistent:
-		return State{Kind: HotStandby, Evidence: s.text}
+	case s.answer != insecure && s.reached == units.PhaseRunning:
+		return Running, units.PhaseUnknown
+	case s.answer != insecure && s.reached == units.PhaseConsistent:
+		return HotStandby, units.PhaseUnknown
+	case s.wasUp:
+		return Unknown, units.PhaseUnknown
+	case s.answer == insecure: // no process has looked at the server's state yet
+		return Unknown, units.PhaseStarted
 	default:
-		return State{Kind: Unknown, Evidence: s.text, Reached: least}
+		return Unknown, units.PhaseConsistent
 	}
 }

@@ -23,7 +23,7 @@ func TestPausedPostmaster(t *testing.T) {
 	r := watch(t, Config{Conninfo: c.conninfo(), Timeout: 200 * time.Millisecond})
 	r.await(Running)
 	c.signal(syscall.SIGSTOP)
-	if s := r.await(Unreachable); s.Phase() != units.PhaseDown || s.Gone() {
+	if s := r.await(Unreachable); s.Phase() != units.PhaseUnknown || s.Gone() {
 		t.Errorf("got %+v, want nothing started and nothing stopped", s)
 	}
 	c.signal(syscall.SIGCONT)

@@ -110,9 +110,10 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 	l.asking, l.local, l.hinted = false, a.local, a.hinted
 	if a.peer != nil && a.peer != l.master {
 		l.master.close()
-		l.master, l.reached = a.peer, units.PhaseDown
+		l.master, l.reached, l.seen.wasUp = a.peer, units.PhaseUnknown, false
 	}
-	if a.reply != hungUp { // which says less than how the session ended
+	// Both say less than how the session ended.
+	if a.reply != hungUp && (a.reply != notNow || l.seen.ended != crashed) {
 		l.seen.ended = noReply
 	}
 	if a.reply != l.seen.answer {
@@ -123,10 +124,13 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 		l.adopt(a.session, now)
 	}
 	switch a.reply {
-	case accepted, full, denied:
+	case accepted:
 		l.seen.wasUp = true
 	case refused, startingUp, notConsistent:
 		l.seen.wasUp = false
+	}
+	if a.reply != shuttingDown && a.reply != hungUp && a.reply != silent {
+		l.seen.left = units.PhaseUnknown
 	}
 	l.askAt = now.Add(l.interval(now))
 	if l.again {
@@ -146,7 +150,7 @@ func (l *loop) adopt(s *session, now time.Time) {
 	if old != nil {
 		old.close()
 	}
-	l.session, l.seen.left, l.seen.clients = s, false, -1
+	l.session, l.seen.clients = s, -1
 	l.group.Go(func() { s.read(l.ctx, l.messages) })
 	if !s.known {
 		if err := s.askRole(now); err != nil {
@@ -217,7 +221,7 @@ func (l *loop) onHint(now time.Time) {
 
 func (l *loop) onDeath(now time.Time) {
 	l.master.close()
-	l.master, l.reached = nil, units.PhaseDown
+	l.master, l.reached = nil, units.PhaseUnknown
 	l.eager, l.askAt = now, now
 	l.again = l.again || l.asking
 }

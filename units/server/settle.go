@@ -56,7 +56,7 @@ func (l *loop) watchesRole() bool {
 }
 
 func (l *loop) watchesClients() bool {
-	return l.session != nil && l.state.Kind == SmartStop && len(l.session.queue) == 0
+	return l.session != nil && (l.state.Kind == SmartStop || l.counting.Load()) && len(l.session.queue) == 0
 }
 
 // next is when act has something to do, if nothing happens before.
@@ -87,6 +87,9 @@ func (l *loop) next(now time.Time) time.Time {
 
 // act does what is due.
 func (l *loop) act(now time.Time) {
+	if l.state.Kind != SmartStop && !l.counting.Load() {
+		l.seen.clients = -1
+	}
 	if s := l.session; s != nil && len(s.queue) > 0 && now.Sub(s.since) >= l.config.patience() {
 		l.drop(silent, "the held session does not answer")
 		l.settle(now)
@@ -143,13 +146,13 @@ func (l *loop) conclude() State {
 	if l.seen.session {
 		l.seen.standby = l.session.standby
 	}
-	l.seen.reached = units.PhaseDown
+	l.seen.reached = units.PhaseUnknown
 	if l.master.alive() {
 		l.seen.reached = l.reached
 	}
 	st := conclude(l.seen)
 	if l.seen.session && up(st.Kind) {
-		l.reached = st.Phase()
+		l.reached = st.base()
 	}
 	return st
 }
@@ -185,7 +188,7 @@ func (l *loop) leave(now time.Time) {
 	grace := now.Sub(l.state.Since) >= l.config.SmartStopGrace
 	if l.seen.clients == 0 || l.seen.clients < 0 && grace {
 		l.session.close()
-		l.session, l.seen.left = nil, true
+		l.session, l.seen.left = nil, l.state.Reached
 		l.seen.ended = noReply
 		l.askAt = now.Add(soonest)
 	}

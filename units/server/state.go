@@ -46,7 +46,7 @@ type State struct {
 	// Reached is how far the server is known to have come where Kind does not
 	// say: in SmartStop, where it is what was reached before, and in Unknown,
 	// where a server that accepts sessions but gives us none is at least
-	// consistent.
+	// consistent. Elsewhere it is units.PhaseUnknown.
 	Reached units.Phase
 
 	// Demoted: the server was Running and is now, or is about to come back as,
@@ -58,15 +58,31 @@ type State struct {
 	Crash bool
 
 	// Clients is how many client sessions other than those of pg-bgw and its
-	// workers a server in SmartStop waits for; -1: not known.
+	// workers the server has, counted in SmartStop and after
+	// [Watcher.CountClients]; -1: not counted, or it cannot be known.
 	Clients int
 }
 
-// Phase returns what may be started now (BGW-077 to BGW-085). In every state
-// that says nothing about the server it is PhaseDown: nothing new is started.
-// It does not say that anything must be stopped; see [State.Gone].
+// Phase returns what the state means for workers (BGW-077 to BGW-085), with
+// units.SmartStop and units.Demoted where they hold. Whatever says nothing
+// about the server is units.PhaseUnknown.
 func (s State) Phase() units.Phase {
+	p := s.base()
+	if s.Kind == SmartStop && p.Up() {
+		p |= units.SmartStop
+	}
+	if s.Demoted && p != units.PhaseUnknown {
+		p |= units.Demoted
+	}
+	return p
+}
+
+func (s State) base() units.Phase {
 	switch s.Kind {
+	case Down, Stopping:
+		return units.PhaseDown
+	case CrashRestart:
+		return units.PhaseCrashed
 	case Starting, Recovering:
 		return units.PhaseStarted
 	case HotStandby:
@@ -76,7 +92,7 @@ func (s State) Phase() units.Phase {
 	case SmartStop, Unknown:
 		return s.Reached
 	default:
-		return units.PhaseDown
+		return units.PhaseUnknown
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 type Watcher struct {
 	config  Config
 	changed func(State)
-	relaxed atomic.Bool
-	wake    chan struct{} // holds one; relaxed has changed
+	wake    chan struct{} // holds one; one of these has changed:
+
+	relaxed  atomic.Bool
+	counting atomic.Bool
 }
 
 // New returns a watcher that calls changed once with the first thing it finds
@@ -34,7 +36,18 @@ func New(c Config, changed func(State)) *Watcher {
 // does, which is the beginning): a standby then has it noticed within some
 // seconds only. It may be called at any time on any goroutine.
 func (w *Watcher) Relax(relaxed bool) {
-	if w.relaxed.Swap(relaxed) == relaxed {
+	w.set(&w.relaxed, relaxed)
+}
+
+// CountClients says whether State.Clients is wanted outside SmartStop too, as
+// it is while pg-bgw itself is in a smart shutdown. It may be called at any
+// time on any goroutine.
+func (w *Watcher) CountClients(count bool) {
+	w.set(&w.counting, count)
+}
+
+func (w *Watcher) set(b *atomic.Bool, v bool) {
+	if b.Swap(v) == v {
 		return
 	}
 	select {
