@@ -22,7 +22,8 @@ type watched struct {
 	config config.Server
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the watcher has returned
-	state  server.State  // guarded by servers.mu
+	state  server.State  // guarded by servers.mu, as is phase
+	phase  units.Phase   // what the supervisor was told last
 }
 
 // watchServers follows the servers of c: those whose block is unchanged are
@@ -70,7 +71,7 @@ func (d *Daemon) unwatch(label string, w *watched) {
 	d.servers.mu.Lock()
 	delete(d.servers.watched, label)
 	d.servers.mu.Unlock()
-	d.supervisor.Phase(label, units.PhaseDown)
+	d.supervisor.Phase(label, units.PhaseUnknown)
 }
 
 // stopWatching stops all watchers; their sessions are closed when it returns.
@@ -118,14 +119,50 @@ func (d *Daemon) isWorker(name string) bool {
 func (d *Daemon) serverChanged(w *watched, st server.State) {
 	d.servers.mu.Lock()
 	before := w.state
-	w.state = st
+	w.state, w.phase = st, phaseOf(st, w.phase)
+	phase := w.phase
 	d.servers.mu.Unlock()
-	d.supervisor.Phase(st.Label, st.Phase())
+	d.supervisor.Phase(st.Label, phase)
+	if st.Kind == server.SmartStop {
+		d.supervisor.Clients(st.Label, st.Clients)
+	}
 	if before.Kind != st.Kind || before.Since.IsZero() {
 		d.log.Log(d.ctx, journal.LevelNotice, "server "+st.Label+" is "+st.Kind.String(),
-			slog.String("server", st.Label), slog.String("phase", st.Phase().String()), slog.String("evidence", st.Evidence))
+			slog.String("server", st.Label), slog.String("phase", phase.String()), slog.String("evidence", st.Evidence))
 	}
 	d.statusChanged()
+}
+
+// phaseOf is a server's state as the supervisor takes it; last is what it was
+// told before. A server that says too little is as good as one of which
+// nothing is known, unless that would keep from starting what it surely
+// permits and nothing more was known before.
+func phaseOf(st server.State, last units.Phase) units.Phase {
+	var p units.Phase
+	switch st.Kind {
+	case server.Down, server.Stopping:
+		p = units.PhaseDown
+	case server.CrashRestart:
+		p = units.PhaseCrashed
+	case server.Starting, server.Recovering:
+		p = units.PhaseStarted
+	case server.HotStandby:
+		p = units.PhaseConsistent
+	case server.Running:
+		return units.PhaseRunning
+	case server.SmartStop:
+		if p = st.Reached; p.Up() {
+			p |= units.SmartStop
+		}
+	case server.Unknown:
+		if last.Base() <= st.Reached.Base() {
+			p = st.Reached
+		}
+	}
+	if st.Demoted && p.Base() != units.PhaseRunning {
+		p |= units.Demoted
+	}
+	return p
 }
 
 // phases are the servers' phases as the bus shows them.

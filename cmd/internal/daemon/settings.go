@@ -78,6 +78,8 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 		MaxWorkerProcesses: c.Settings.MaxWorkerProcesses,
 		MaxParallelWorkers: c.Settings.MaxParallelWorkers,
 		RestartAfterCrash:  c.Settings.RestartAfterCrash,
+		StartSplay:         c.Settings.StartSplay,
+		SmartStopGrace:     c.Settings.SmartStopGrace,
 	})
 	d.watchServers(c)
 	return r, err
