@@ -188,6 +188,9 @@ func (t *table) onStarted(ev started) {
 		return
 	}
 	t.pursue(e)
+	if t.mode < Fast { // it may have detached before the answer, from a segment whose crash would have ended it
+		t.followLive(e)
+	}
 }
 
 // pursue ends e's process if that is what is wanted by now.
