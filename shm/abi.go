@@ -157,3 +157,64 @@ type slotEntry struct {
 	segment    [MaxSegmentName + 1]byte
 	_          [20]uint64
 }
+
+// queueHeader begins a queue: see doc.go.
+type queueHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	ring     uint64 // bytes
+	sender   uint64 // party, set once, as the next
+	receiver uint64
+	state    uint32
+	features uint32 // 0: another one cannot be used
+	written  uint64 // the sender writes it
+	read     uint64 // the receiver writes it
+}
+
+// wideQueueHeader is that of queues of wideQueue bytes and more.
+type wideQueueHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	ring     uint64
+	sender   uint64
+	receiver uint64
+	state    uint32
+	features uint32
+	_        [11]uint64
+	written  uint64
+	_        [15]uint64
+	read     uint64
+	_        [15]uint64
+}
+
+const (
+	queueMagic = 0x31514d5747424750 // "PGBGWMQ1"
+	tocMagic   = 0x31434f5447424750 // "PGBGTOC1"
+
+	wideQueue = 4096 // bytes
+)
+
+// The bits of a queue's state.
+const (
+	queueDetached      = 1 << 0 // for ever
+	queueSenderWaits   = 1 << 1
+	queueReceiverWaits = 1 << 2
+)
+
+// tocHeader begins a table of contents.
+type tocHeader struct {
+	_     structs.HostLayout
+	key   uint64 // the user's magic number
+	magic uint64
+	total uint64 // bytes, a multiple of 32
+	taken uint64 // entries in bits 0 to 23, above them chunks in units of 32 bytes
+}
+
+// tocEntry is written by one process, offset last.
+type tocEntry struct {
+	_      structs.HostLayout
+	key    uint64
+	offset uint64 // 0: not written yet
+	size   uint64 // bytes asked for
+	_      uint64
+}

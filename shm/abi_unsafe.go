@@ -23,6 +23,13 @@ const (
 	_ = -(unsafe.Offsetof(slotEntry{}.registered) ^ 48)
 	_ = -(unsafe.Offsetof(slotEntry{}.name) ^ 96)
 	_ = -(unsafe.Offsetof(slotEntry{}.segment) ^ 288)
+	_ = -(unsafe.Sizeof(queueHeader{}) ^ 56)
+	_ = -(unsafe.Offsetof(queueHeader{}.written) ^ 40)
+	_ = -(unsafe.Sizeof(wideQueueHeader{}) ^ 384)
+	_ = -(unsafe.Offsetof(wideQueueHeader{}.written) ^ 128)
+	_ = -(unsafe.Offsetof(wideQueueHeader{}.read) ^ 256)
+	_ = -(unsafe.Sizeof(tocHeader{}) ^ 32)
+	_ = -(unsafe.Sizeof(tocEntry{}) ^ 32)
 )
 
 // memory is shared memory that is mapped and sealed against shrinking. Others
@@ -36,6 +43,11 @@ func (m memory) word32(offset uint64) *atomic.Uint32 {
 
 func (m memory) word64(offset uint64) *atomic.Uint64 {
 	return (*atomic.Uint64)(unsafe.Pointer(&m[offset : offset+8 : offset+8][0]))
+}
+
+// aligned reports whether b begins at a multiple of to.
+func aligned(b []byte, to uintptr) bool {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%to == 0
 }
 
 // bytes returns a structure of this file as its bytes.

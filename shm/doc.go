@@ -13,8 +13,8 @@
 //
 // The package starts no process and makes no decision about one. It never
 // trusts what is in shared memory: damaged or foreign memory is an error
-// (ErrDamaged), not a fault. Queues, locks and dynamic segments are not here
-// yet.
+// (ErrDamaged), not a fault. Locks, condition variables, barriers and dynamic
+// segments are not here yet.
 //
 // # A worker
 //
@@ -75,7 +75,10 @@
 //	1  area records  64 bytes each (2,048): [48] name, ends with NUL; u64 size; u64 offset
 //	2  areas
 //	3  latches       64 bytes each, by slot (16,384): u32 word, rest reserved
-//	4 to 15          reserved: locks, condition variables, dynamic segments, queues
+//	4 to 15          reserved: locks, condition variables, dynamic segments
+//
+// Queues and tables of contents have no section: they lie in areas, where their
+// users put them, and have a version each of their own in their magic number.
 //
 // At 2,048 is a u32 that workers write: how many area records were taken. It
 // may be more than there are.
@@ -133,4 +136,64 @@
 // the version again, and starts over if it was odd or has changed; after many
 // tries the supervisor is dead. Writing is in the same order, with stores that
 // are not reordered.
+//
+// # Who waits, and how it is woken
+//
+// A party word names a process: bits 0 to 15 its slot plus 1, 16 to 39 the low
+// bits of its generation, 40 to 63 those of its start number (0: not known). It
+// has ended once the slot table has a later generation or start number there
+// (compared as serial numbers of 24 bits), or the same and a state that is none
+// of starting, running and stopping.
+//
+// There are no futexes. Who waits for another process raises a flag beside what
+// it waits for, looks again, and sleeps until the eventfd of its slot is
+// readable. Who brings it about stores it, and then takes the flag down if it
+// is up; who took it down writes 1 to the eventfd of the slot in the other's
+// party word, which comes from the supervisor once (PeerLatch) and is kept. A
+// ring counts as a set of the latch. All of it sequentially consistent. Since a
+// dead process rings nobody, a waiter looks at the slot table every second.
+//
+// In this package one goroutine of those that wait reads the eventfd, in the
+// runtime's poller, and wakes the others: a waiter costs no thread.
+//
+// # Queues
+//
+// A queue lies in memory that begins at a multiple of 8; its length is rounded
+// down to one, and decides where things are: less than 4,096 bytes, or from
+// there on:
+//
+//	0    0    u64  magic: "PGBGWMQ1", written last as the queue is made
+//	8    8    u64  bytes of the ring
+//	16   16   u64  sender: its party word, by a compare and swap from 0, for ever
+//	24   24   u64  receiver, in the same way
+//	32   32   u32  state: 1 detached (for ever), 2 the sender waits, 4 the receiver waits
+//	36   36   u32  features, all of which have to be known; 0
+//	40   128  u64  bytes written; the sender stores it
+//	48   256  u64  bytes read; the receiver stores it
+//	56   384       the ring
+//
+// Both counts only grow, in multiples of 8; a byte's place is its count modulo
+// the ring. A message is a u64, its length (at most 2^30 - 1), and its bytes,
+// padded to a multiple of 8. Any multiple of 8 of it may be published. The
+// sender stores the count written when more than a quarter of the ring is not
+// published, when it is full and at a flush; the receiver the count read when
+// it has taken more than a quarter, and before it sleeps. Each then wakes the
+// other if its flag is up. Who detaches publishes, sets 1, takes both flags
+// down and rings both. A receiver that sees 1 looks at the count once more. A
+// count that is not between the last one and what is possible is damage.
+//
+// # Tables of contents
+//
+// At a multiple of 8, of a length that is rounded down to a multiple of 32:
+//
+//	0   u64  the users' magic number
+//	8   u64  magic: "PGBGTOC1", written last as the table is made
+//	16  u64  bytes in all
+//	24  u64  taken: entries in bits 0 to 23, above them bytes of chunks / 32
+//
+// All else is 0 as it is made. Entries follow, 32 bytes each: u64 key, u64
+// offset, u64 size, u64 reserved. An entry or a chunk is taken by a compare and
+// swap of the word at 24, as long as 32 + 32 * entries + chunks is not more than
+// all; chunks are taken from the end of the memory, in multiples of 32. The
+// entry's offset is stored last: an entry whose offset is 0 is passed over.
 package shm

@@ -26,6 +26,30 @@ var (
 	// ErrSupervisorDied is returned by requests to a supervisor that is gone.
 	ErrSupervisorDied = errors.New("the supervisor died")
 
+	// ErrDetached is returned by a queue whose other side has detached, has
+	// ended, or will never come (SHM_MQ_DETACHED); a receiver gets it after
+	// all that was sent.
+	ErrDetached = errors.New("the queue is detached")
+
+	// ErrWouldBlock is returned by TrySend and TryReceive
+	// (SHM_MQ_WOULD_BLOCK). The own latch is set when it is worth another try.
+	ErrWouldBlock = errors.New("the queue would block")
+
+	// ErrTaken is wrapped when a queue has a sender, or a receiver, already.
+	ErrTaken = errors.New("taken")
+
+	// ErrUnfinished is wrapped when a message is sent while another one is
+	// sent in part: repeat the call that did not finish, or detach.
+	ErrUnfinished = errors.New("another message is unfinished")
+
+	// ErrMessageSize is wrapped when a message has more than MaxMessage bytes.
+	ErrMessageSize = errors.New("message too large")
+
+	// ErrNoPeer is returned instead of a wait without an end: nobody has
+	// attached to the other side, no worker was named (Expect), and the
+	// context never ends.
+	ErrNoPeer = errors.New("nobody is at the other side of the queue, and nobody is expected")
+
 	// ErrClosed is returned by everything on a closed Worker.
 	ErrClosed = errors.New("worker is closed")
 )

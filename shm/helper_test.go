@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -203,4 +204,11 @@ func (s *supervisor) open() *Worker {
 	}
 	s.t.Cleanup(func() { w.Close() })
 	return w
+}
+
+// untilFlag returns when an end of a queue sleeps, or is about to.
+func untilFlag(q *Queue, flag uint32) {
+	for q.state.Load()&flag == 0 {
+		runtime.Gosched()
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +49,12 @@ type Latch struct {
 	local atomic.Uint32                 // its place while not attached
 	bell  *bell
 	dead  <-chan struct{}
-	wait  sync.Mutex
-	buf   [8]byte
+	wait  sync.Mutex // held by who is in Wait
+	buf   [8]byte    // the reader's
+
+	waiter   sleeper        // who is in Wait
+	armedAt  *atomic.Uint32 // the waiter's: where it has put latchWaiting
+	sleepers sleepers       // all who wait for a ring
 }
 
 // newLatch makes the latch behind b, which it owns from then on; dead is closed
@@ -60,6 +63,8 @@ func newLatch(b *bell, dead <-chan struct{}) *Latch {
 	l := &Latch{bell: b, dead: dead}
 	l.local.Store(latchOwned)
 	l.word.Store(&l.local)
+	l.sleepers.every = patrolEvery
+	l.waiter = newSleeper((*latchWait)(l), false)
 	return l
 }
 
@@ -76,6 +81,7 @@ func (l *Latch) moveTo(to *atomic.Uint32) {
 		to.Or(latchSet)
 	}
 	l.interrupt() // a waiter looks at the new place
+	l.stir()
 }
 
 // Set sets the latch. On a latch that is set it does nothing (BGW-155); a
@@ -106,6 +112,7 @@ func (l *Latch) drain() bool {
 		return false
 	}
 	l.word.Load().Or(latchSet)
+	l.stir() // it may have been for somebody else
 	return true
 }
 
@@ -125,48 +132,20 @@ func (l *Latch) Wait(ctx context.Context, timeout time.Duration) (Event, error) 
 	if timeout >= 0 {
 		deadline = time.Now().Add(timeout)
 	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, l.interrupt)
-		defer stop()
-	}
-	for {
-		event, err := l.waitOnce(ctx, deadline)
-		if event != 0 || err != nil {
-			return event, err
-		}
-	}
+	return l.sleep(ctx, &l.waiter, deadline)
 }
 
-// waitOnce sleeps at most once; 0 and no error means to look again. The order
-// matters: who interrupts does so after the cause is there, so that either the
-// cause is seen here or the interrupt ends the read.
-func (l *Latch) waitOnce(ctx context.Context, deadline time.Time) (Event, error) {
-	if l.bell.file.SetReadDeadline(deadline) != nil {
-		return 0, ErrClosed // what is in the poller has deadlines until then
-	}
-	w := l.word.Load()
-	defer w.And(^uint32(latchWaiting))
-	if w.Or(latchWaiting)&latchSet != 0 {
-		return LatchSet, nil
-	}
-	if event, err := l.cause(ctx, deadline); event != 0 || err != nil {
-		if l.drain() {
-			return LatchSet, nil
-		}
-		return event, err
-	}
-	_, err := l.bell.file.Read(l.buf[:])
-	switch {
-	case err == nil:
-		l.word.Load().Or(latchSet) // rung from outside of the segment, perhaps
-	case errors.Is(err, os.ErrDeadlineExceeded):
-	case errors.Is(err, os.ErrClosed):
-		return 0, ErrClosed
-	default:
-		return 0, fmt.Errorf("cannot wait for latch: %w", err)
-	}
-	return 0, nil
+// latchWait is waiting for the latch itself.
+type latchWait Latch
+
+func (l *latchWait) arm() (bool, error) {
+	l.armedAt = l.word.Load()
+	return l.armedAt.Or(latchWaiting)&latchSet != 0, nil
 }
+
+func (l *latchWait) disarm() { l.armedAt.And(^uint32(latchWaiting)) }
+
+func (l *latchWait) look() bool { return l.word.Load().Load()&latchSet != 0 }
 
 // cause is a reason to stop waiting other than the latch.
 func (l *Latch) cause(ctx context.Context, deadline time.Time) (Event, error) {

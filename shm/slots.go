@@ -86,7 +86,7 @@ const (
 )
 
 func (s *Slots) copyEntry(slot uint32, w *slotEntry) bool {
-	at := uint64(headerRoom) + uint64(slot)*slotEntrySize
+	at := slotOffset(slot)
 	for try := range yields + naps {
 		if s.tryCopy(at, w.words()) {
 			return true
@@ -99,6 +99,8 @@ func (s *Slots) copyEntry(slot uint32, w *slotEntry) bool {
 	}
 	return false
 }
+
+func slotOffset(slot uint32) uint64 { return uint64(headerRoom) + uint64(slot)*slotEntrySize }
 
 // tryCopy copies the entry at offset at; false if it was being written.
 func (s *Slots) tryCopy(at uint64, words *[slotEntrySize / 8]uint64) bool {

@@ -28,6 +28,9 @@ type Worker struct {
 	mu     sync.Mutex // attaching, detaching, closing
 	closed bool
 
+	partyMu sync.Mutex
+	party   *party // nil until it is needed
+
 	slotsOnce sync.Once
 	slots     *Slots
 	slotsErr  error
@@ -209,8 +212,8 @@ func (w *Worker) enter(ctx context.Context, a *attachment) error {
 
 // Detach tells the supervisor that this process uses the segment no more; how
 // it ends is then its own affair. What Area returned must not be used any
-// longer; it stays mapped, so that a mistake is no fault. Not attached is no
-// error.
+// longer; it stays mapped, so that a mistake is no fault. Its queues are
+// detached: what was sent without a flush is lost. Not attached is no error.
 func (w *Worker) Detach(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,6 +225,7 @@ func (w *Worker) detachLocked(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
+	w.endParty(false)
 	a.inside.Store(false)
 	w.latch.moveTo(&w.latch.local)
 	if _, err := w.plain(ctx, control.Record{Type: control.Detach}); err != nil {
@@ -270,6 +274,7 @@ func (w *Worker) Close() error {
 
 // release closes what was opened and what was passed.
 func (w *Worker) release() {
+	w.endParty(true)
 	w.slotsOnce.Do(func() { w.slotsErr = ErrClosed })
 	owned := map[string]bool{}
 	if w.client != nil {

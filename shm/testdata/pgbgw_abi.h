@@ -106,4 +106,59 @@ struct pgbgw_slot_entry {
 	uint64_t reserved1[20];
 };
 
+/*
+ * What follows lies in areas, where its users put it.
+ */
+
+#define PGBGW_QUEUE_MAGIC UINT64_C(0x31514d5747424750) /* "PGBGWMQ1" */
+#define PGBGW_TOC_MAGIC UINT64_C(0x31434f5447424750)   /* "PGBGTOC1" */
+
+#define PGBGW_MIN_QUEUE_SIZE 64
+#define PGBGW_WIDE_QUEUE 4096
+#define PGBGW_MAX_MESSAGE 0x3fffffff
+#define PGBGW_TOC_ALIGN 32
+
+enum { PGBGW_QUEUE_DETACHED = 1, PGBGW_QUEUE_SENDER_WAITS = 2, PGBGW_QUEUE_RECEIVER_WAITS = 4 };
+
+/* the ring follows */
+struct pgbgw_queue_header {
+	uint64_t magic;
+	uint64_t ring;
+	uint64_t sender;
+	uint64_t receiver;
+	uint32_t state;
+	uint32_t features;
+	uint64_t written;
+	uint64_t read;
+};
+
+/* of queues of PGBGW_WIDE_QUEUE bytes and more */
+struct pgbgw_wide_queue_header {
+	uint64_t magic;
+	uint64_t ring;
+	uint64_t sender;
+	uint64_t receiver;
+	uint32_t state;
+	uint32_t features;
+	uint64_t reserved0[11];
+	uint64_t written;
+	uint64_t reserved1[15];
+	uint64_t read;
+	uint64_t reserved2[15];
+};
+
+struct pgbgw_toc_header {
+	uint64_t key;
+	uint64_t magic;
+	uint64_t total;
+	uint64_t taken;
+};
+
+struct pgbgw_toc_entry {
+	uint64_t key;
+	uint64_t offset;
+	uint64_t size;
+	uint64_t reserved;
+};
+
 #endif

@@ -47,5 +47,23 @@ int main(void)
 	FIELD(slot_entry, exit_code); FIELD(slot_entry, exit_signal); FIELD(slot_entry, registered);
 	FIELD(slot_entry, changed); FIELD(slot_entry, next_start); FIELD(slot_entry, restarts);
 	FIELD(slot_entry, name); FIELD(slot_entry, kind); FIELD(slot_entry, segment);
+
+	NUMBER(QUEUE_MAGIC); NUMBER(TOC_MAGIC); NUMBER(MIN_QUEUE_SIZE); NUMBER(WIDE_QUEUE); NUMBER(MAX_MESSAGE); NUMBER(TOC_ALIGN);
+	NUMBER(QUEUE_DETACHED); NUMBER(QUEUE_SENDER_WAITS); NUMBER(QUEUE_RECEIVER_WAITS);
+
+	TYPE(queue_header);
+	FIELD(queue_header, magic); FIELD(queue_header, ring); FIELD(queue_header, sender); FIELD(queue_header, receiver);
+	FIELD(queue_header, state); FIELD(queue_header, features); FIELD(queue_header, written); FIELD(queue_header, read);
+
+	TYPE(wide_queue_header);
+	FIELD(wide_queue_header, magic); FIELD(wide_queue_header, ring); FIELD(wide_queue_header, sender);
+	FIELD(wide_queue_header, receiver); FIELD(wide_queue_header, state); FIELD(wide_queue_header, features);
+	FIELD(wide_queue_header, written); FIELD(wide_queue_header, read);
+
+	TYPE(toc_header);
+	FIELD(toc_header, key); FIELD(toc_header, magic); FIELD(toc_header, total); FIELD(toc_header, taken);
+
+	TYPE(toc_entry);
+	FIELD(toc_entry, key); FIELD(toc_entry, offset); FIELD(toc_entry, size);
 	return 0;
 }

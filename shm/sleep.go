@@ -1,0 +1,239 @@
+package shm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Many goroutines of a process wait at once: one for its latch, others for
+// queues. All of them are woken by the one eventfd of the process's slot. One
+// of them, whoever comes first, reads it (the reader); the others wait in the
+// runtime and are poked by the reader when what they wait for is there. A
+// reader that leaves pokes another, which becomes the reader. So a thousand
+// waiters cost one sleeping poller and no thread.
+
+// waiting is what a sleeper waits for.
+type waiting interface {
+	// arm makes whoever brings what is waited for ring, and then says
+	// whether it is there already. Only its sleeper calls it.
+	arm() (done bool, err error)
+	// disarm ends that, as far as it has to be ended.
+	disarm()
+	// look says whether arm would be worth a call: by atomic loads alone,
+	// from any goroutine.
+	look() bool
+}
+
+// sleeper is a goroutine's place among the sleepers; it may be used again.
+type sleeper struct {
+	waiting
+	poked  chan struct{} // room for one
+	patrol bool          // look again now and then: its peer may have died
+}
+
+func newSleeper(w waiting, patrol bool) sleeper {
+	return sleeper{waiting: w, poked: make(chan struct{}, 1), patrol: patrol}
+}
+
+func (s *sleeper) poke() {
+	select {
+	case s.poked <- struct{}{}:
+	default:
+	}
+}
+
+// patrolEvery is how soon the silent death of a peer is noticed.
+const patrolEvery = time.Second
+
+// sleepers are the waiting goroutines of a process.
+type sleepers struct {
+	reading sync.Mutex    // held by the reader, and for a moment by who leaves
+	every   time.Duration // between two patrols
+	due     time.Time     // the reader's: when it wakes for the next one
+
+	mu      sync.Mutex
+	list    []*sleeper
+	patrols int // how many of list want one
+}
+
+// each pokes those of the list that pick chooses.
+func (d *sleepers) each(pick func(*sleeper) bool) {
+	d.mu.Lock()
+	for _, s := range d.list {
+		if pick(s) {
+			s.poke()
+		}
+	}
+	d.mu.Unlock()
+}
+
+func everyone(*sleeper) bool     { return true }
+func whoCanGo(s *sleeper) bool   { return s.look() }
+func (d *sleepers) pokeAll()     { d.each(everyone) }
+func (d *sleepers) pokeWhoCan()  { d.each(whoCanGo) }
+func (d *sleepers) nobody() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.list) == 0 }
+
+// sleep waits until s's arm says that it is done (LatchSet), the supervisor
+// dies, the deadline (zero: none) has passed, or ctx ends, whose error it then
+// returns.
+func (l *Latch) sleep(ctx context.Context, s *sleeper, deadline time.Time) (Event, error) {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, l.interrupt)
+		defer stop()
+	}
+	l.join(s)
+	defer l.leave(s)
+	for {
+		event, err := l.turn(ctx, s, deadline)
+		if event != 0 || err != nil {
+			return event, err
+		}
+	}
+}
+
+func (l *Latch) join(s *sleeper) {
+	d := &l.sleepers
+	d.mu.Lock()
+	d.list = append(d.list, s)
+	first := false
+	if s.patrol {
+		first = d.patrols == 0
+		d.patrols++
+	}
+	d.mu.Unlock()
+	if first {
+		l.interrupt() // a reader sleeps without an end, perhaps
+	}
+}
+
+// leave also finds another reader. If somebody reads, or leaves at this moment,
+// it is up to them: they come here after it.
+func (l *Latch) leave(s *sleeper) {
+	d := &l.sleepers
+	d.mu.Lock()
+	for i, other := range d.list {
+		if other == s {
+			last := len(d.list) - 1
+			d.list[i], d.list[last] = d.list[last], nil
+			d.list = d.list[:last]
+			break
+		}
+	}
+	if s.patrol {
+		d.patrols--
+	}
+	d.mu.Unlock()
+	if !d.reading.TryLock() {
+		return
+	}
+	d.reading.Unlock()
+	d.mu.Lock()
+	if len(d.list) > 0 {
+		d.list[0].poke()
+	}
+	d.mu.Unlock()
+}
+
+// turn sleeps at most once; 0 and no error means to look again. The order
+// matters: who interrupts does so after the cause is there, so that either the
+// cause is seen here or the interrupt ends the sleep.
+func (l *Latch) turn(ctx context.Context, s *sleeper, deadline time.Time) (Event, error) {
+	reader := l.sleepers.reading.TryLock()
+	if reader {
+		defer l.sleepers.reading.Unlock()
+		if l.setDeadline(deadline) != nil {
+			return 0, ErrClosed // what is in the poller has deadlines until then
+		}
+	}
+	defer s.disarm()
+	if event, err := armed(s); event != 0 || err != nil {
+		return event, err
+	}
+	if event, err := l.cause(ctx, deadline); event != 0 || err != nil {
+		if l.drain() {
+			if done, err := armed(s); done != 0 || err != nil {
+				return done, err
+			}
+		}
+		return event, err
+	}
+	if reader {
+		return 0, l.read()
+	}
+	l.waitForPoke(ctx, s, deadline)
+	return 0, nil
+}
+
+func armed(s *sleeper) (Event, error) {
+	done, err := s.arm()
+	if done && err == nil {
+		return LatchSet, nil
+	}
+	return 0, err
+}
+
+// setDeadline ends the reader's sleep at deadline, or when it is time for a
+// patrol. It is under mu so that a join either is seen here or interrupts after
+// it.
+func (l *Latch) setDeadline(deadline time.Time) error {
+	d := &l.sleepers
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.due = time.Time{}
+	if d.patrols > 0 {
+		d.due = time.Now().Add(d.every)
+		if deadline.IsZero() || d.due.Before(deadline) {
+			deadline = d.due
+		}
+	}
+	return l.bell.file.SetReadDeadline(deadline)
+}
+
+// read is the reader's sleep.
+func (l *Latch) read() error {
+	_, err := l.bell.file.Read(l.buf[:])
+	switch {
+	case err == nil:
+		l.word.Load().Or(latchSet) // rung from outside of the segment, perhaps
+		l.sleepers.pokeWhoCan()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if due := l.sleepers.due; !due.IsZero() && !time.Now().Before(due) {
+			l.sleepers.pokeAll()
+		}
+	case errors.Is(err, os.ErrClosed):
+		return ErrClosed
+	default:
+		return fmt.Errorf("cannot wait for latch: %w", err)
+	}
+	return nil
+}
+
+// waitForPoke is the sleep of all others.
+func (l *Latch) waitForPoke(ctx context.Context, s *sleeper, deadline time.Time) {
+	var late <-chan time.Time
+	if !deadline.IsZero() {
+		t := time.NewTimer(time.Until(deadline))
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-s.poked:
+	case <-ctx.Done():
+	case <-l.dead:
+	case <-late:
+	}
+}
+
+// stir makes all look again: after a ring that was taken from the reader, or a
+// change of place.
+func (l *Latch) stir() {
+	if l.sleepers.nobody() {
+		return
+	}
+	l.sleepers.pokeAll()
+	l.interrupt()
+}
