@@ -221,12 +221,14 @@ show_owner() {
 
 # show_table refreshes the list of workers until Ctrl-C.
 show_table() {
-    local table
+    local table columns
     while kill -0 "$DAEMON" 2>/dev/null; do
-        table=$("${AS[@]}" "$SCRATCH/bin/pg-bgwctl" list 2>&1) || true
+        columns=$(tput cols 2>/dev/null) || columns=80
+        table=$(COLUMNS=$columns "${AS[@]}" "$SCRATCH/bin/pg-bgwctl" list 2>&1) || true
         [[ ! -t 1 ]] || printf '\e[H\e[2J'
         printf '%s\n\n%s\n' "$table" "busctl --address=$BUS tree org.pgbgw1"
-        printf '%s\n' "$(tail -n 3 "$SCRATCH/log/owner")" "Ctrl-C ends everything."
+        tail -n 3 "$SCRATCH/log/owner" | cut -c "-$columns"
+        printf '\n%s\n' "Ctrl-C ends everything."
         sleep 1
     done
     tail -n 20 "$SCRATCH/log/pg-bgwd" >&2
