@@ -134,33 +134,12 @@ func (d *Daemon) serverChanged(w *watched, st server.State) {
 }
 
 // phaseOf is a server's state as the supervisor takes it; last is what it was
-// told before. A server that says too little is as good as one of which
-// nothing is known, unless that would keep from starting what it surely
-// permits and nothing more was known before.
+// told before. A server that says too little must not look like one that has
+// fallen back: it is then one of which nothing is known.
 func phaseOf(st server.State, last units.Phase) units.Phase {
-	var p units.Phase
-	switch st.Kind {
-	case server.Down, server.Stopping:
-		p = units.PhaseDown
-	case server.CrashRestart:
-		p = units.PhaseCrashed
-	case server.Starting, server.Recovering:
-		p = units.PhaseStarted
-	case server.HotStandby:
-		p = units.PhaseConsistent
-	case server.Running:
-		return units.PhaseRunning
-	case server.SmartStop:
-		if p = st.Reached; p.Up() {
-			p |= units.SmartStop
-		}
-	case server.Unknown:
-		if last.Base() <= st.Reached.Base() {
-			p = st.Reached
-		}
-	}
-	if st.Demoted && p.Base() != units.PhaseRunning {
-		p |= units.Demoted
+	p := st.Phase()
+	if st.Kind == server.Unknown && p.Base() < last.Base() {
+		return units.PhaseUnknown
 	}
 	return p
 }
