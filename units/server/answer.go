@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -239,7 +240,7 @@ func judgeNotNow(message string) reply {
 // lost reports whether err is that of a connection that was closed on us.
 func lost(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, errEOF) || errors.Is(err, errUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.As(err, &op) && !op.Timeout() && op.Op != "remote error" && op.Op != "local error"
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -129,19 +130,14 @@ func readSmall(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	b := make([]byte, maxConf+1)
-	n := 0
-	for n < len(b) {
-		m, err := f.Read(b[n:])
-		n += m
-		if m == 0 || err != nil {
-			break
-		}
+	b, err := io.ReadAll(io.LimitReader(f, maxConf+1))
+	if err != nil {
+		return "", err
 	}
-	if n > maxConf {
+	if len(b) > maxConf {
 		return "", fmt.Errorf("%s is larger than %d bytes", path, maxConf)
 	}
-	return string(b[:n]), nil
+	return string(b), nil
 }
 
 // confLine reads "name = value", "name value", quoted or not, with a comment.
@@ -160,10 +156,17 @@ func confLine(line string) (name, value string, ok bool) {
 		}
 		return name, rest, rest != ""
 	}
+	return quoted(name, rest[1:])
+}
+
+// quoted reads a value up to its closing quote; a quote in it is doubled or
+// escaped.
+func quoted(name, rest string) (string, string, bool) {
 	var b strings.Builder
-	for i := 1; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case (c == '\\' || c == '\'') && i+1 < len(rest) && rest[i+1] == '\'', c == '\\' && i+1 < len(rest):
+	for i := 0; i < len(rest); i++ {
+		c, more := rest[i], i+1 < len(rest)
+		switch {
+		case more && (c == '\\' || c == '\'' && rest[i+1] == '\''):
 			i++
 			b.WriteByte(rest[i])
 		case c == '\'':

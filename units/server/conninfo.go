@@ -115,7 +115,10 @@ func parseKeywords(s string) (settings, error) {
 	set := settings{}
 	for s = strings.TrimLeft(s, space); s != ""; s = strings.TrimLeft(s, space) {
 		end := strings.IndexAny(s, "="+space)
-		if end <= 0 {
+		if end < 0 {
+			end = len(s)
+		}
+		if end == 0 {
 			return nil, errors.New(`a keyword is missing; write it as in "host=/run/postgresql port=5432"`)
 		}
 		key, rest := s[:end], strings.TrimLeft(s[end:], space)

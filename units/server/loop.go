@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/units"
@@ -12,7 +13,7 @@ import (
 type loop struct {
 	*Watcher
 	ctx      context.Context
-	group    group
+	group    sync.WaitGroup // of every goroutine that Run started
 	hints    *hints
 	answers  chan answer
 	messages chan message

@@ -4,17 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-)
-
-var (
-	errEOF           = io.EOF
-	errUnexpectedEOF = io.ErrUnexpectedEOF
 )
 
 // roleParameter is what the server reports its role in, from PostgreSQL 14 on.
@@ -95,7 +89,9 @@ func (s *session) clients(isOurs func(string) bool) int {
 	n := 0
 	for _, row := range s.rows {
 		switch {
-		case len(row) != 2, isOurs != nil && isOurs(row[0]):
+		case len(row) != 2:
+			return -1
+		case isOurs != nil && isOurs(row[0]):
 		case row[1] == nullText:
 			return -1
 		default:

@@ -104,8 +104,8 @@ func (c Config) resolve() (*target, error) {
 		}
 		return nil, fmt.Errorf("conninfo: %w", err)
 	}
-	if len(t.config.User) == 0 {
-		return nil, errors.New("conninfo: user is missing, and this process's user has no name; add user=...")
+	if t.config.User == "" {
+		return nil, errors.New("conninfo: user is missing, and this process's user has no name; add user=NAME")
 	}
 	c.adjust(t)
 	return t, nil

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -97,6 +96,3 @@ func (b *budget) take(now time.Time) time.Duration {
 	b.tokens--
 	return 0
 }
-
-// group counts goroutines that Run waits for.
-type group = sync.WaitGroup
