@@ -1,6 +1,11 @@
 package dbusapi
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"net"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -56,4 +61,60 @@ func BenchmarkChanged(b *testing.B) {
 	for b.Loop() {
 		s.Changed(w, w)
 	}
+}
+
+// BenchmarkServeRegister is the Server's own part of a registration: from the call's bytes to the answer's, with neither a
+// broker nor a client.
+func BenchmarkServeRegister(b *testing.B) {
+	m := &dbus.Message{Type: dbus.TypeMethodCall, Body: []any{EncodeDefinition(benchDefinition()), uint64(0)}, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldDestination: dbus.MakeVariant(BusName), dbus.FieldPath: dbus.MakeVariant(ManagerPath),
+		dbus.FieldInterface: dbus.MakeVariant(ManagerInterface), dbus.FieldMember: dbus.MakeVariant("RegisterDynamicBackgroundWorker"),
+		dbus.FieldSignature: dbus.MakeVariant(dbus.ParseSignatureMust("a{sv}t")), dbus.FieldSender: dbus.MakeVariant(":1.7"),
+	}}
+	var raw bytes.Buffer
+	if err := m.EncodeTo(&raw, binary.LittleEndian); err != nil {
+		b.Fatal(err)
+	}
+	binary.LittleEndian.PutUint32(raw.Bytes()[offSerial:], 4711)
+	written := make(chan []byte, 1)
+	source := &bytes.Reader{}
+	framed := &framedConn{Conn: answers{written: written}, r: bufio.NewReader(source), serials: &serials{}, framed: true}
+	s := &session{server: NewServer(nothing{}, Options{}), ctx: b.Context(), conn: &busConn{framed: framed}, ready: make(chan struct{}), callsPerUID: map[uint32]int{}, peers: map[string]*peer{}}
+	close(s.ready)
+	p, _ := s.findPeer(":1.7")
+	close(p.resolved)
+	framed.take = s.take
+	b.ReportAllocs()
+	for b.Loop() {
+		source.Reset(raw.Bytes())
+		framed.r.Reset(source)
+		if err := framed.next(); err != nil {
+			b.Fatal(err)
+		}
+		if answer := <-written; dbus.Type(answer[offType]) != dbus.TypeMethodReply {
+			b.Fatalf("%q", answer)
+		}
+	}
+}
+
+func benchDefinition() Definition {
+	d := minimal("bench")
+	d.Set |= KeyStartTime | KeyCommand
+	d.StartTime, d.Command = "postmaster_start", []string{"/bin/sleep", "infinity"}
+	return d
+}
+
+// answers is a net.Conn that hands over each message written.
+type answers struct {
+	net.Conn
+	written chan []byte
+}
+
+func (a answers) Write(b []byte) (int, error) { a.written <- b; return len(b), nil }
+
+// nothing is a Backend that registers nothing and has no other method.
+type nothing struct{ Backend }
+
+func (nothing) Register(context.Context, Caller, Definition, RegisterFlags) (Handle, error) {
+	return Handle{7, 1<<32 | 9}, nil
 }

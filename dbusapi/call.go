@@ -3,33 +3,26 @@ package dbusapi
 import (
 	"context"
 	"runtime/debug"
-	"slices"
 
 	"github.com/godbus/dbus/v5"
 )
 
 // call is one method call.
 type call struct {
+	head
 	session *session
 	peer    *peer
-	path    dbus.ObjectPath
-	iface   string // "" if the caller left it out
-	member  string
-	message *dbus.Message
+	body    string
 }
 
 // take begins a call. It is called on the goroutine that reads the bus, so it only admits: the rest has a goroutine of
 // its own, and no method waits for another.
-func (s *session) take(m *dbus.Message) *Error {
-	sender, _ := m.Headers[dbus.FieldSender].Value().(string)
-	p, fresh, e := s.admit(sender)
+func (s *session) take(h head, body []byte) *Error {
+	p, fresh, e := s.admit(h.sender)
 	if e != nil {
 		return e
 	}
-	c := &call{session: s, peer: p, message: m}
-	c.path, _ = m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
-	c.iface, _ = m.Headers[dbus.FieldInterface].Value().(string)
-	c.member, _ = m.Headers[dbus.FieldMember].Value().(string)
+	c := &call{head: h, session: s, peer: p, body: string(body)}
 	go func() {
 		results, err := c.guard(fresh)
 		s.leave(p) // before the answer: who has it may call again
@@ -57,22 +50,15 @@ func (c *call) guard(fresh bool) (results []any, err error) {
 
 // answer sends the results or the error, if the caller wants an answer. Results that do not make a message become an error.
 func (c *call) answer(results []any, err error) {
-	if c.message.Flags&dbus.FlagNoReplyExpected != 0 || c.session.ctx.Err() != nil {
+	if !c.wantsAnswer() || c.session.ctx.Err() != nil {
 		return
 	}
-	conn, serial := c.session.conn.framed, c.message.Serial()
+	conn := c.session.conn.framed
 	if err == nil {
-		reply := &dbus.Message{Type: dbus.TypeMethodReply, Body: results, Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldDestination: dbus.MakeVariant(c.peer.name),
-			dbus.FieldReplySerial: dbus.MakeVariant(serial),
-		}}
-		if len(results) > 0 {
-			reply.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(results...))
-		}
-		err = conn.send(reply)
+		err = conn.send(&message{kind: dbus.TypeMethodReply, to: c.peer.name, answers: c.serial, body: results})
 	}
 	if err != nil {
-		_ = conn.send(errorMessage(c.peer.name, serial, toBus(err))) // fails only when nobody is there to be told
+		_ = conn.send(errorMessage(c.peer.name, c.serial, toBus(err))) // fails only when nobody is there to be told
 	}
 }
 
@@ -84,7 +70,7 @@ type request struct {
 	peer            *peer
 	caller          Caller
 	node            node
-	args            []any
+	args            []any // see reader.arguments
 }
 
 func (c *call) run() ([]any, error) {
@@ -92,34 +78,37 @@ func (c *call) run() ([]any, error) {
 	if !ok {
 		return nil, unknownObject(c.path)
 	}
-	iface, err := c.findInterface(n)
+	method, err := c.findMethod(n)
 	if err != nil {
 		return nil, err
 	}
-	got, _ := c.message.Headers[dbus.FieldSignature].Value().(dbus.Signature)
-	if want := iface.methods[c.member].in; got.String() != want {
-		return nil, Errorf(ErrorInvalidArgs, "%s: expected arguments of signature %q, got %q", c.member, want, got.String())
+	if c.signature != method.in {
+		return nil, Errorf(ErrorInvalidArgs, "%s: expected arguments of signature %q, got %q", c.member, method.in, c.signature)
 	}
-	return methods[iface.name+"."+c.member](&request{
-		Context: c.peer.ctx, server: c.session.server, session: c.session, peer: c.peer, caller: c.peer.caller, node: n, args: c.message.Body,
+	args, err := (&reader{text: c.body, big: c.big}).arguments(method.in)
+	if err != nil {
+		return nil, err
+	}
+	return method.run(&request{
+		Context: c.peer.ctx, server: c.session.server, session: c.session, peer: c.peer, caller: c.peer.caller, node: n, args: args,
 	})
 }
 
-// findInterface returns the interface of n that has the member called. A call may leave the interface out.
-func (c *call) findInterface(n node) (*interfaceXML, error) {
-	names := n.interfaces()
-	if c.iface != "" {
-		if !slices.Contains(names, c.iface) {
-			return nil, Errorf(ErrorUnknownInterface, "%s has no interface %s", c.path, bounded(c.iface, 255))
-		}
-		names = []string{c.iface}
-	}
-	for _, name := range names {
-		if _, ok := interfaces[name].methods[c.member]; ok {
-			return interfaces[name], nil
+// findMethod returns the method called of an interface of n. A call may leave the interface out.
+func (c *call) findMethod(n node) (methodXML, error) {
+	known := c.iface == ""
+	for _, name := range n.interfaces() {
+		if c.iface == "" || c.iface == name {
+			known = true
+			if m, ok := interfaces[name].methods[c.member]; ok {
+				return m, nil
+			}
 		}
 	}
-	return nil, Errorf(ErrorUnknownMethod, "%s has no method %s", c.path, bounded(c.member, 255))
+	if !known {
+		return methodXML{}, Errorf(ErrorUnknownInterface, "%s has no interface %s", c.path, bounded(c.iface, 255))
+	}
+	return methodXML{}, Errorf(ErrorUnknownMethod, "%s has no method %s", c.path, bounded(c.member, 255))
 }
 
 func unknownObject(path dbus.ObjectPath) *Error {

@@ -299,8 +299,22 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// FuzzDecodeDefinition: no dictionary crashes it, errors are InvalidArgs, and what it accepts survives a round trip.
-func FuzzDecodeDefinition(f *testing.F) {
+// readDefinition has the library encode m as an argument, and reads it.
+func readDefinition(t *testing.T, m map[string]dbus.Variant) (Definition, error) {
+	t.Helper()
+	signature, body, err := libraryBody([]any{m})
+	if err != nil {
+		t.Skip(err)
+	}
+	args, err := (&reader{text: string(body)}).arguments(signature)
+	if err != nil {
+		return Definition{}, err
+	}
+	return args[0].(Definition), nil
+}
+
+// FuzzDefinition: no dictionary crashes the reader, errors are InvalidArgs, and what it accepts survives a round trip.
+func FuzzDefinition(f *testing.F) {
 	f.Add("Name", "s", "text", uint64(1), true)
 	f.Add("Flags", "as", "shmem_access", uint64(2), false)
 	f.Add("Nam", "v", "\xff", uint64(3), false)
@@ -317,7 +331,7 @@ func FuzzDecodeDefinition(f *testing.F) {
 		if more {
 			m["Name"] = dbus.MakeVariant(clean(text, 100))
 		}
-		d, err := DecodeDefinition(m)
+		d, err := readDefinition(t, m)
 		if err != nil {
 			if !IsError(err, ErrorInvalidArgs) || len(err.Error()) > maxErrorText {
 				t.Fatalf("error %v", err)

@@ -2,7 +2,6 @@ package dbusapi
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -111,24 +110,7 @@ var fields = []field{
 	{KeyStopWithOwner, wireField[Definition]{"StopWithOwner", func(d *Definition) any { return &d.StopWithOwner }}},
 }
 
-// DecodeDefinition reads the a{sv} of a registration. Keys may be absent; see [Definition.Set]. An unknown key, a value of
-// another D-Bus type and a value beyond all bounds are InvalidArgs, and the message names the key and what would be
-// right. Nothing in the result aliases m.
-func DecodeDefinition(m map[string]dbus.Variant) (Definition, error) {
-	var d Definition
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
-		if i < 0 {
-			return Definition{}, unknownKey(name)
-		}
-		if err := fields[i].decode(&d, m[name]); err != nil {
-			return Definition{}, err
-		}
-	}
-	return d, nil
-}
-
-// EncodeDefinition is the reverse of [DecodeDefinition]: it writes the keys in d.Set.
+// EncodeDefinition returns d as the a{sv} of a registration, with the keys in d.Set.
 func EncodeDefinition(d Definition) map[string]dbus.Variant {
 	m := make(map[string]dbus.Variant, len(fields))
 	for _, f := range fields {
@@ -147,16 +129,9 @@ func (d *Definition) require(want Keys) error {
 	return nil
 }
 
-// decode stores v in f's field of d and marks it present.
-func (f field) decode(d *Definition, v dbus.Variant) error {
-	p := f.ref(d)
-	if !fromWire(p, v.Value()) {
-		want := wireType(p)
-		return Errorf(ErrorInvalidArgs, "%s: expected D-Bus type %q (%s), got %q",
-			f.name, want, typeWords[want], bounded(signatureOf(v), 64))
-	}
-	d.Set |= f.key
-	return f.checkSize(p)
+// wrongType says that a value has another D-Bus type than f.
+func (f namedField) wrongType(got string) error {
+	return Errorf(ErrorInvalidArgs, "%s: expected D-Bus type %q (%s), got %q", f.name, f.wireType, typeWords[f.wireType], bounded(got, 64))
 }
 
 // typeWords says in words what the signatures of definition fields mean.
@@ -207,14 +182,6 @@ func pairs(m map[string]string) iter.Seq[string] {
 			}
 		}
 	}
-}
-
-// signatureOf is v's signature, "" for the zero Variant, which cannot come from the bus.
-func signatureOf(v dbus.Variant) string {
-	if v.Value() == nil {
-		return ""
-	}
-	return v.Signature().String()
 }
 
 // unknownKey names the key, and the nearest known one or all.

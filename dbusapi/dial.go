@@ -20,7 +20,7 @@ const defaultSystemBus = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/r
 // dialBus connects to a bus and says hello. The connection is made here and not by the bus library, so that descriptor
 // passing is never negotiated (the library does not close descriptors it has no use for, and any peer could fill our
 // table), a Server's peers do not reach the library (see framedConn; take is nil for a Client), and a broker that does not answer cannot hold us beyond ctx.
-func dialBus(ctx context.Context, address string, take func(*dbus.Message) *Error, options ...dbus.ConnOption) (*busConn, error) {
+func dialBus(ctx context.Context, address string, take func(head, []byte) *Error, options ...dbus.ConnOption) (*busConn, error) {
 	address, err := busAddress(address)
 	if err != nil {
 		return nil, err

@@ -50,14 +50,5 @@ func (s *session) propertiesChanged(path dbus.ObjectPath, iface string, changed 
 // signal sends one signal to the unique name to, or with "" to whoever has a match rule. An error means that the
 // connection is gone, and that is told elsewhere.
 func (s *session) signal(to string, path dbus.ObjectPath, iface, member string, args ...any) {
-	message := &dbus.Message{Type: dbus.TypeSignal, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldPath:      dbus.MakeVariant(path),
-		dbus.FieldInterface: dbus.MakeVariant(iface),
-		dbus.FieldMember:    dbus.MakeVariant(member),
-		dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(args...)),
-	}}
-	if to != "" {
-		message.Headers[dbus.FieldDestination] = dbus.MakeVariant(to)
-	}
-	_ = s.conn.framed.send(message)
+	_ = s.conn.framed.send(&message{kind: dbus.TypeSignal, to: to, path: path, iface: iface, member: member, body: args})
 }

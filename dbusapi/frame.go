@@ -30,8 +30,9 @@ type framedConn struct {
 	net.Conn
 	r       *bufio.Reader
 	serials *serials
-	// take gets each call, on the goroutine that reads, and must not block. An error is the answer at once.
-	take func(*dbus.Message) *Error
+	// take gets each call, on the goroutine that reads, and must not block. body is void when it returns. An error is the
+	// answer at once.
+	take func(h head, body []byte) *Error
 
 	framed  bool   // authentication is over: messages follow
 	buffer  []byte // reused for each message
@@ -67,6 +68,7 @@ const (
 	fixedLen   = 16
 	offType    = 1
 	offFlags   = 2
+	offVersion = 3
 	offBodyLen = 4
 	offSerial  = 8
 	offFields  = 12
@@ -99,7 +101,7 @@ func (c *framedConn) next() error {
 		if dbus.Type(fixed[offType]) == dbus.TypeMethodCall {
 			return c.taken(c.buffer, int(head))
 		}
-		if senderOf(c.buffer[:head]) != busDriver {
+		if h, _ := parseHead(string(c.buffer[:head])); h.sender != busDriver {
 			return nil
 		}
 	}
@@ -110,14 +112,14 @@ func (c *framedConn) next() error {
 	return nil
 }
 
-// taken decodes a call whose header is head bytes long and hands it to take.
-func (c *framedConn) taken(raw []byte, head int) error {
-	e := Errorf(ErrorInvalidArgs, "the message cannot be decoded")
-	if message, ok := decode(raw); ok {
-		e = c.take(message)
+// taken hands a call, whose head is size bytes long, to take.
+func (c *framedConn) taken(raw []byte, size int) error {
+	h, ok := parseHead(string(raw[:size]))
+	if !ok {
+		return c.refuse(h, errUndecodable)
 	}
-	if e != nil {
-		return c.refuse(raw[:head], e)
+	if e := c.take(h, raw[size:]); e != nil {
+		return c.refuse(h, e)
 	}
 	return nil
 }
@@ -132,42 +134,29 @@ func (c *framedConn) skip(fixed []byte, fields, body uint64) error {
 	if _, err := io.CopyN(io.Discard, c.r, int64(fields-kept+body)); err != nil {
 		return err
 	}
-	return c.refuse(head, Errorf(ErrorLimitsExceeded, "a message of %d bytes is too long, at most %d", fixedLen+fields+body, maxMessage))
+	h, _ := parseHead(string(head))
+	return c.refuse(h, Errorf(ErrorLimitsExceeded, "a message of %d bytes is too long, at most %d", fixedLen+fields+body, maxMessage))
 }
 
-// refuse answers the message that begins with head, if it is a call that wants an answer.
-func (c *framedConn) refuse(head []byte, e *Error) error {
-	sender := senderOf(head)
-	if dbus.Type(head[offType]) != dbus.TypeMethodCall || dbus.Flags(head[offFlags])&dbus.FlagNoReplyExpected != 0 || sender == "" {
+// refuse answers h with an error, if it is a call that wants an answer.
+func (c *framedConn) refuse(h head, e *Error) error {
+	if !h.wantsAnswer() {
 		return nil
 	}
-	return c.send(errorMessage(sender, orderOf(head[0]).Uint32(head[offSerial:]), e))
-}
-
-// errorMessage returns the answer e to the call with that serial by sender.
-func errorMessage(sender string, serial uint32, e *Error) *dbus.Message {
-	name, body := e.DBusError()
-	return &dbus.Message{Type: dbus.TypeError, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldDestination: dbus.MakeVariant(sender),
-		dbus.FieldErrorName:   dbus.MakeVariant(name),
-		dbus.FieldReplySerial: dbus.MakeVariant(serial),
-		dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body...)),
-	}}
+	return c.send(errorMessage(h.sender, h.serial, e))
 }
 
 // send writes a message as one piece, which is never mixed with another: the library, too, writes a message at once.
-// It encodes once, where the library does it twice to count descriptors. The error says that m cannot be encoded, is too
-// long, or that the connection is gone.
-func (c *framedConn) send(m *dbus.Message) error {
-	var b bytes.Buffer
-	if err := m.EncodeTo(&b, binary.LittleEndian); err != nil {
+// The error says that m cannot be encoded, is too long, or that the connection is gone.
+func (c *framedConn) send(m *message) error {
+	b, err := m.encode(c.serials.GetSerial())
+	if err != nil {
 		return err
 	}
-	if b.Len() > maxSend {
-		return Errorf(ErrorLimitsExceeded, "the answer has %d bytes, more than a message may; ask for less at once", b.Len())
+	if len(b) > maxSend {
+		return Errorf(ErrorLimitsExceeded, "the answer has %d bytes, more than a message may; ask for less at once", len(b))
 	}
-	binary.LittleEndian.PutUint32(b.Bytes()[offSerial:], c.serials.GetSerial()) // the library's own field is not exported
-	_, err := c.Conn.Write(b.Bytes())
+	_, err = c.Conn.Write(b)
 	return err
 }
 
@@ -179,49 +168,4 @@ func orderOf(mark byte) binary.ByteOrder {
 		return binary.BigEndian
 	}
 	return nil
-}
-
-// decode decodes a message. The library panics on some of those that it cannot decode.
-func decode(raw []byte) (message *dbus.Message, ok bool) {
-	defer func() {
-		if recover() != nil {
-			message, ok = nil, false
-		}
-	}()
-	message, err := dbus.DecodeMessage(bytes.NewReader(raw))
-	return message, err == nil
-}
-
-// senderOf finds the sender among the header fields, a(yv), without the library; "" when it does not come before a field
-// of a type that no standard field has.
-func senderOf(head []byte) string {
-	order := orderOf(head[0])
-	rest := head[fixedLen:]
-	for len(rest) >= 4 {
-		code, sig := dbus.HeaderField(rest[0]), string(rest[1:4])
-		var size int
-		switch {
-		case (sig == "\x01s\x00" || sig == "\x01o\x00") && len(rest) >= 8:
-			n := uint64(order.Uint32(rest[4:]))
-			if n+9 > uint64(len(rest)) {
-				return ""
-			}
-			if code == dbus.FieldSender {
-				return string(rest[8 : 8+n])
-			}
-			size = 8 + int(n) + 1
-		case sig == "\x01u\x00":
-			size = 8
-		case sig == "\x01g\x00" && len(rest) >= 5:
-			size = 5 + int(rest[4]) + 1
-		default:
-			return ""
-		}
-		size = (size + 7) / 8 * 8
-		if size >= len(rest) {
-			return ""
-		}
-		rest = rest[size:]
-	}
-	return ""
 }

@@ -26,12 +26,15 @@ func WorkerXML() string { return workerXML }
 type interfaceXML struct {
 	name       string
 	text       string // the <interface> element, verbatim
-	methods    map[string]signatures
+	methods    map[string]methodXML
 	signals    map[string]string // member to signature
 	properties map[string]propertyXML
 }
 
-type signatures struct{ in, out string }
+type methodXML struct {
+	in, out string                        // signatures
+	run     func(*request) ([]any, error) // the code, from methods
+}
 
 type propertyXML struct {
 	signature string
@@ -81,10 +84,10 @@ func parseInterfaces(files ...string) map[string]*interfaceXML {
 		for _, i := range node.Interfaces {
 			iface := &interfaceXML{
 				name: i.Name, text: fmt.Sprintf(" <interface name=%q>%s</interface>\n", i.Name, i.Text),
-				methods: map[string]signatures{}, signals: map[string]string{}, properties: map[string]propertyXML{},
+				methods: map[string]methodXML{}, signals: map[string]string{}, properties: map[string]propertyXML{},
 			}
 			for _, m := range i.Methods {
-				iface.methods[m.Name] = signatures{in: joinArgs(m.Args, "in"), out: joinArgs(m.Args, "out")}
+				iface.methods[m.Name] = methodXML{in: joinArgs(m.Args, "in"), out: joinArgs(m.Args, "out")}
 			}
 			for _, s := range i.Signals {
 				iface.signals[s.Name] = joinArgs(s.Args, "")

@@ -43,13 +43,16 @@ func init() {
 		propertiesInterface + ".Set":                  (*request).set,
 		objectManagerInterface + ".GetManagedObjects": (*request).managedObjects,
 	}
+	for _, i := range interfaces {
+		for name, m := range i.methods {
+			m.run = methods[i.name+"."+name]
+			i.methods[name] = m
+		}
+	}
 }
 
 func (r *request) registerWorker() ([]any, error) {
-	def, err := DecodeDefinition(r.args[0].(map[string]dbus.Variant))
-	if err != nil {
-		return nil, err
-	}
+	def := r.args[0].(Definition)
 	if err := def.require(KeyFlags | KeyRestartTime); err != nil {
 		return nil, err
 	}
@@ -59,11 +62,7 @@ func (r *request) registerWorker() ([]any, error) {
 }
 
 func (r *request) instantiate() ([]any, error) {
-	overrides, err := DecodeDefinition(r.args[2].(map[string]dbus.Variant))
-	if err != nil {
-		return nil, err
-	}
-	template, argument := r.args[0].(string), r.args[1].(string)
+	template, argument, overrides := r.args[0].(string), r.args[1].(string), r.args[2].(Definition)
 	for i, text := range []string{template, argument} {
 		if len(text) > maxText {
 			return nil, Errorf(ErrorInvalidArgs, "%s: %d bytes are too long, at most %d", []string{"template", "argument"}[i], len(text), maxText)

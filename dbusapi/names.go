@@ -38,7 +38,10 @@ type Handle struct {
 
 // Path returns the handle as it travels on the bus: /org/pgbgw1/worker/s<slot>_g<generation>, both decimal.
 func (h Handle) Path() dbus.ObjectPath {
-	return dbus.ObjectPath(fmt.Sprintf("%s/s%d_g%d", workerDir, h.Slot, h.Generation))
+	b := make([]byte, 0, 64)
+	b = strconv.AppendUint(append(b, workerDir+"/s"...), uint64(h.Slot), 10)
+	b = strconv.AppendUint(append(b, "_g"...), h.Generation, 10)
+	return dbus.ObjectPath(b)
 }
 
 // String returns the last element of the path, s<slot>_g<generation>.

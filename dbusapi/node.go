@@ -35,16 +35,20 @@ func findNode(path dbus.ObjectPath) (node, bool) {
 	return node{kind: nodeWorker, handle: h, path: path}, ok
 }
 
-// standardInterfaces are on every node.
-var standardInterfaces = []string{peerInterface, introspectInterface, propertiesInterface}
+// The interfaces of each kind of node: the standard ones are on all.
+var (
+	standardInterfaces = []string{peerInterface, introspectInterface, propertiesInterface}
+	managerInterfaces  = append([]string{ManagerInterface, objectManagerInterface}, standardInterfaces...)
+	workerInterfaces   = append([]string{WorkerInterface}, standardInterfaces...)
+)
 
-// interfaces returns the names of the node's interfaces.
+// interfaces returns the names of the node's interfaces, read-only.
 func (n node) interfaces() []string {
 	switch n.kind {
 	case nodeManager:
-		return append([]string{ManagerInterface, objectManagerInterface}, standardInterfaces...)
+		return managerInterfaces
 	case nodeWorker:
-		return append([]string{WorkerInterface}, standardInterfaces...)
+		return workerInterfaces
 	default:
 		return standardInterfaces
 	}

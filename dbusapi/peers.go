@@ -3,6 +3,7 @@ package dbusapi
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -36,9 +37,9 @@ func (s *session) findPeer(name string) (p *peer, fresh bool) {
 	if p = s.peers[name]; p != nil {
 		return p, false
 	}
-	p = &peer{name: name, resolved: make(chan struct{})}
+	p = &peer{name: strings.Clone(name), resolved: make(chan struct{})} // name may share the memory of a whole message
 	p.ctx, p.cancel = context.WithCancel(s.ctx)
-	s.peers[name] = p
+	s.peers[p.name] = p
 	return p, true
 }
 

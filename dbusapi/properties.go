@@ -111,3 +111,11 @@ func differences[T any](iface *interfaceXML, table []wireField[T], before, after
 	}
 	return changed, invalidated
 }
+
+// signatureOf is v's signature, "" for the zero Variant, which cannot come from the bus.
+func signatureOf(v dbus.Variant) string {
+	if v.Value() == nil {
+		return ""
+	}
+	return v.Signature().String()
+}
