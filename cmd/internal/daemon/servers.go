@@ -19,11 +19,12 @@ type servers struct {
 }
 
 type watched struct {
-	config config.Server
-	stop   context.CancelFunc
-	done   chan struct{} // closed when the watcher has returned
-	state  server.State  // guarded by servers.mu, as is phase
-	phase  units.Phase   // what the supervisor was told last
+	config  config.Server
+	watcher *server.Watcher
+	stop    context.CancelFunc
+	done    chan struct{} // closed when the watcher has returned
+	state   server.State  // guarded by servers.mu, as is phase
+	phase   units.Phase   // what the supervisor was told last
 }
 
 // watchServers follows the servers of c: those whose block is unchanged are
@@ -54,13 +55,13 @@ func (d *Daemon) watchServers(c *config.Config) {
 func (d *Daemon) watch(s config.Server) {
 	ctx, cancel := context.WithCancel(d.ctx)
 	w := &watched{config: s, stop: cancel, done: make(chan struct{}), state: server.State{Label: s.Label}}
-	watcher := server.New(d.serverConfig(s), func(st server.State) { d.serverChanged(w, st) })
+	w.watcher = server.New(d.serverConfig(s), func(st server.State) { d.serverChanged(w, st) })
 	d.servers.mu.Lock()
 	d.servers.watched[s.Label] = w
 	d.servers.mu.Unlock()
 	go func() {
 		defer close(w.done)
-		watcher.Run(ctx)
+		w.watcher.Run(ctx)
 	}()
 }
 
@@ -84,6 +85,36 @@ func (d *Daemon) stopWatching() {
 	}
 	for _, w := range all {
 		<-w.done
+	}
+}
+
+// relaxWatching lets the watchers of servers whose promotion nobody waits for
+// look for it less often.
+func (d *Daemon) relaxWatching() {
+	d.servers.mu.Lock()
+	all := maps.Clone(d.servers.watched)
+	d.servers.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	waited := map[string]bool{}
+	for _, i := range d.supervisor.List() {
+		if i.State == units.Waiting && i.Worker.StartTime == units.RecoveryFinished {
+			waited[i.Worker.Server] = true
+		}
+	}
+	for label, w := range all {
+		w.watcher.Relax(!waited[label])
+	}
+}
+
+// countClients asks every watcher how many clients its server has, for a smart
+// shutdown of ours.
+func (d *Daemon) countClients() {
+	d.servers.mu.Lock()
+	defer d.servers.mu.Unlock()
+	for _, w := range d.servers.watched {
+		w.watcher.CountClients(true)
 	}
 }
 
@@ -123,7 +154,7 @@ func (d *Daemon) serverChanged(w *watched, st server.State) {
 	phase := w.phase
 	d.servers.mu.Unlock()
 	d.supervisor.Phase(st.Label, phase)
-	if st.Kind == server.SmartStop {
+	if st.Kind == server.SmartStop || st.Clients >= 0 {
 		d.supervisor.Clients(st.Label, st.Clients)
 	}
 	if before.Kind != st.Kind || before.Since.IsZero() {

@@ -35,6 +35,7 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 		case <-time.After(statusPause):
 		}
 		d.sendStatus()
+		d.relaxWatching()
 		if d.bus != nil {
 			after := d.managerInfo()
 			d.bus.ManagerChanged(before, after)
@@ -80,6 +81,9 @@ func (d *Daemon) shutdown(m supervise.Mode) {
 		go d.extendStop()
 	}
 	d.supervisor.Shutdown(m)
+	if m == supervise.Smart {
+		d.countClients()
+	}
 	if m == supervise.Smart && len(d.config().Servers) == 0 {
 		d.supervisor.Shutdown(supervise.Fast)
 	}
