@@ -9,15 +9,21 @@ import (
 )
 
 // running returns a table of n running workers that restart at once.
-func running(b *testing.B, n int) *table {
+func running(b *testing.B, n int) *table { return runningOf(b, n, "") }
+
+func runningOf(b *testing.B, n int, server string) *table {
 	t := newTable(1, 1, Settings{MaxWorkerProcesses: MaxSlots, MaxParallelWorkers: 8, RestartAfterCrash: true})
-	t.step(epoch0, phase{"", units.PhaseRunning})
-	w := (units.Worker{Name: "w", Command: []string{"/bin/w"}}).WithDefaults()
+	t.step(epoch0, phase{server, units.PhaseRunning})
+	w := (units.Worker{Name: "w", Server: server, Flags: units.BackendDatabaseConnection, Command: []string{"/bin/w"}}).WithDefaults()
 	for range n {
 		t.step(epoch0, register{&w, Owner{}, make(chan registered, 1)})
 	}
-	for _, e := range t.slots {
-		t.step(epoch0, started{e.run(), fakeProcess(1), nil})
+	for range n/maxStarting + 1 { // all but so many wait for room
+		for _, e := range t.slots {
+			if e.state == units.Starting {
+				t.step(epoch0, started{e.run(), fakeProcess(1), nil})
+			}
+		}
 	}
 	if t.live != n {
 		b.Fatalf("%d of %d run", t.live, n)
@@ -68,6 +74,43 @@ func BenchmarkStep(b *testing.B) {
 				t.step(epoch0, attach{r, reply})
 				t.step(epoch0, detach{r, reply})
 			}
+		})
+	}
+}
+
+// BenchmarkPhase measures the only step that walks all workers: a change of
+// their server's phase, here one that wants nothing of them.
+func BenchmarkPhase(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			t := runningOf(b, n, "a")
+			b.ReportAllocs()
+			for b.Loop() {
+				t.step(epoch0, phase{"a", units.PhaseUnknown})
+				t.step(epoch0, phase{"a", units.PhaseRunning})
+			}
+		})
+	}
+}
+
+// BenchmarkOutage measures a whole outage, from the phase to the answer of the
+// last start, for each worker.
+func BenchmarkOutage(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			t := runningOf(b, n, "a")
+			b.ReportAllocs()
+			for b.Loop() {
+				t.step(epoch0, phase{"a", units.PhaseDown})
+				for _, e := range t.slots {
+					t.step(epoch0, exited{e.run(), units.Exit{Code: 2, At: epoch0}})
+				}
+				t.step(epoch0, phase{"a", units.PhaseRunning})
+				for i := n - 1; i >= 0; i-- { // the newest first, as they start
+					t.step(epoch0, started{t.slots[i].run(), fakeProcess(1), nil})
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/worker")
 		})
 	}
 }

@@ -58,7 +58,7 @@ func start(t *testing.T, to Sink) fixture {
 		to = sinkFunc(func(Change) {})
 	}
 	f.Supervisor = New(Options{Launcher: f.launcher, Sink: to, Epoch: 3,
-		Settings: Settings{MaxWorkerProcesses: 200, MaxParallelWorkers: 8, RestartAfterCrash: true}})
+		Settings: Settings{MaxWorkerProcesses: 200, MaxParallelWorkers: 8, RestartAfterCrash: true, SmartStopGrace: 30 * time.Second}})
 	ctx, cancel := context.WithCancel(t.Context())
 	f.cancel = cancel
 	go func() { f.result <- f.Run(ctx) }()

@@ -84,6 +84,9 @@ func (s *sim) step(ev event) error {
 	if starts > maxStartsPerPass {
 		return fmt.Errorf("%d starts in one step (BGW-076)", starts)
 	}
+	if at, ok := s.table.next(); ok && !at.After(s.now) && starts < maxStartsPerPass {
+		return fmt.Errorf("the loop would spin: a tick is due at %v", at)
+	}
 	return s.table.check()
 }
 
