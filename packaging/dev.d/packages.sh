@@ -22,6 +22,7 @@ gdbus libglib2.0-bin
 dbus-send dbus-bin
 python3 python3
 man man-db
+strace strace
 /usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus
 END
     [[ $EUID -ne 0 ]] && return

@@ -30,7 +30,7 @@ type launcher struct {
 	output   *output
 	// serverEnv is the libpq environment of a server, "" for the standalone one.
 	serverEnv func(label string) ([]string, error)
-	death     *os.File // read end of a pipe whose write end only the daemon has
+	death     int // read end of a pipe whose write end only the daemon has
 }
 
 var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
@@ -140,7 +140,7 @@ func (l *launcher) descriptors(s supervise.Start, p *prepared) (fds []int, names
 		return nil, "", err
 	}
 	add("control", theirs)
-	add("death", int(l.death.Fd()))
+	add("death", l.death)
 	latch, err := l.segments.latch(s.Run.Slot)
 	if err != nil {
 		return nil, "", err
@@ -288,7 +288,8 @@ func (d *Daemon) buildLaunch() error {
 	}
 	d.death = w
 	d.launcher = &launcher{
-		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, death: r, serverEnv: d.serverEnv,
+		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, serverEnv: d.serverEnv,
+		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log},
 	}
 	d.undo = append(d.undo, func() { d.launch.Close(); r.Close(); w.Close() })

@@ -46,7 +46,8 @@ func (o *output) pipe(s supervise.Start) (int, string, error) {
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return -1, "", os.NewSyscallError("pipe2", err)
 	}
-	if err := unix.SetNonblock(p[0], true); err != nil {
+	// Our end only: the worker's must block. A new pipe has no other flags to keep.
+	if _, err := unix.FcntlInt(uintptr(p[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		unix.Close(p[0])
 		unix.Close(p[1])
 		return -1, "", os.NewSyscallError("fcntl", err)
