@@ -78,10 +78,18 @@ type attempt struct {
 	ready  bool // TLS, if any, is agreed upon
 }
 
+// attemptKey marks the contexts of an attempt's own connections.
+type attemptKey struct{}
+
+var errNoCancel = errors.New("there is no query to cancel")
+
 func (a *attempt) connect(ctx context.Context) (*session, error) {
 	p := a.target.config
 	dial := p.DialFunc
 	p.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if ctx.Value(attemptKey{}) != a { // a request to cancel, by which pgconn ends a connection that failed
+			return nil, errNoCancel
+		}
 		a.dialed, a.ready = false, false
 		before := ticks()
 		conn, err := dial(ctx, network, address)
@@ -102,7 +110,7 @@ func (a *attempt) connect(ctx context.Context) (*session, error) {
 		a.ready = true
 		return conn, nil
 	}
-	conn, err := pgconn.ConnectConfig(ctx, p)
+	conn, err := pgconn.ConnectConfig(context.WithValue(ctx, attemptKey{}, a), p)
 	if err != nil {
 		return nil, err
 	}

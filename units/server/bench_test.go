@@ -25,6 +25,10 @@ func BenchmarkPromotion(b *testing.B) {
 	}{{"socket", false}, {"data_directory", true}} {
 		b.Run(tt.name, func(b *testing.B) {
 			c := newCluster(b, "primary_conninfo = ''")
+			c.start() // a standby wants what a primary was set to
+			c.connect()
+			c.signal(syscall.SIGINT)
+			c.wait()
 			config := Config{Conninfo: c.conninfo()}
 			if tt.hinted {
 				config.DataDirectory = c.data

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,15 +79,17 @@ func TestRelevant(t *testing.T) {
 		"postmaster.pid": true, "standby.signal": true, "recovery.signal": true, "promote": true,
 		".s.PGSQL.5432": true, ".s.PGSQL.5432.lock": false, "postmaster.opts": false, "promoted": false, "x": false,
 	} {
-		if got := relevant(append(event(unix.IN_CREATE, "other"), event(unix.IN_CREATE, name)...)); got != want {
+		if got, promotion := relevant(append(event(unix.IN_CREATE, "other"), event(unix.IN_CREATE, name)...)); got != want || promotion != (want && !strings.ContainsAny(name, "PG") && name != "postmaster.pid") {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
-	if !relevant(event(unix.IN_Q_OVERFLOW, "")) || relevant(nil) || relevant(event(unix.IN_IGNORED, "")) {
-		t.Error("an event without a name is misjudged")
+	for what, b := range map[string][]byte{"overflow": event(unix.IN_Q_OVERFLOW, ""), "half an event": event(unix.IN_CREATE, "promote")[:20]} {
+		if heed, _ := relevant(b); !heed {
+			t.Errorf("%s is not heeded", what)
+		}
 	}
-	if cut := event(unix.IN_CREATE, "promote"); !relevant(cut[:20]) {
-		t.Error("half an event is not heeded")
+	if heed, _ := relevant(event(unix.IN_IGNORED, "")); heed {
+		t.Error("the end of a watch is heeded")
 	}
 }
 

@@ -82,8 +82,13 @@ func (f *fake) serve() {
 		f.group.Go(func() {
 			defer conn.Close()
 			b := pgproto3.NewBackend(conn, conn)
-			if _, err := b.ReceiveStartupMessage(); err == nil {
-				script(&talk{b, conn})
+			switch m, err := b.ReceiveStartupMessage(); m.(type) {
+			case *pgproto3.CancelRequest:
+				f.t.Error("a watcher cancels what it has not asked for")
+			default:
+				if err == nil {
+					script(&talk{b, conn})
+				}
 			}
 		})
 	}

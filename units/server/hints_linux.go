@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,10 @@ type hints struct {
 	fd      int
 	watched map[string]bool // directories that have a watch
 	out     chan struct{}   // holds at most one
+
+	// promotion: one of what was heard since it was last taken foretells a
+	// promotion.
+	promotion atomic.Bool
 }
 
 // newHints starts to listen; nil if the kernel gives no inotify instance
@@ -76,7 +81,11 @@ func (h *hints) run() {
 			}
 			return
 		}
-		if relevant(buf[:n]) {
+		heed, promotion := relevant(buf[:n])
+		if promotion {
+			h.promotion.Store(true)
+		}
+		if heed {
 			select {
 			case h.out <- struct{}{}:
 			default:
@@ -86,25 +95,26 @@ func (h *hints) run() {
 }
 
 // relevant reports whether one of the events in b (inotify(7)) is about a name
-// that matters, or says that events were dropped.
-func relevant(b []byte) bool {
+// that matters, or says that events were dropped, and whether one foretells a
+// promotion.
+func relevant(b []byte) (heed, promotion bool) {
 	for len(b) >= unix.SizeofInotifyEvent {
 		mask := binary.NativeEndian.Uint32(b[4:])
 		size := int(binary.NativeEndian.Uint32(b[12:]))
 		b = b[unix.SizeofInotifyEvent:]
 		if size > len(b) {
-			return true
+			return true, promotion
 		}
 		name := string(bytes.TrimRight(b[:size], "\x00"))
 		b = b[size:]
 		switch {
-		case mask&unix.IN_Q_OVERFLOW != 0,
-			name == pidFile, name == standbySignal, name == recoverSignal, name == promoteSignal,
-			matches(".s.PGSQL.*[0-9]", name):
-			return true
+		case name == promoteSignal, name == standbySignal, name == recoverSignal:
+			heed, promotion = true, true
+		case mask&unix.IN_Q_OVERFLOW != 0, name == pidFile, matches(".s.PGSQL.*[0-9]", name):
+			heed = true
 		}
 	}
-	return false
+	return heed, promotion
 }
 
 func matches(pattern, name string) bool {

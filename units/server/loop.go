@@ -34,7 +34,7 @@ type loop struct {
 	hinted bool // its data directory is watched
 
 	eager   time.Time // when something last happened that makes a change likely
-	hint    time.Time // when files last changed
+	hint    time.Time // when files last foretold a promotion
 	askAt   time.Time
 	roleAt  time.Time
 	countAt time.Time
@@ -212,8 +212,10 @@ const maxRows = 10_000
 // file is of no interest.
 func (l *loop) onHint(now time.Time) {
 	when := now.Add(l.budget.take(now))
-	l.eager, l.hint = now, now
-	l.roleAt = now
+	l.eager = now
+	if l.hints.promotion.Swap(false) {
+		l.hint, l.roleAt = now, now
+	}
 	if when.Before(l.askAt) {
 		l.askAt = when
 	}
