@@ -38,11 +38,7 @@ func crashesWith(e *entry) bool {
 }
 
 func (t *table) follow(e *entry, was *server) {
-	before := t.info(e)
-	e.barred = e.server.bars(e.worker)
-	if t.info(e) != before {
-		t.publish(Updated, e, before, false)
-	}
+	t.bar(e)
 	t.acquit(e)
 	switch {
 	case live(e.state):
@@ -57,12 +53,27 @@ func (t *table) follow(e *entry, was *server) {
 	}
 }
 
+// bar notes whether a smart stop keeps e from starting, and tells who waits for
+// it.
+func (t *table) bar(e *entry) {
+	barred := e.server.bars(e.worker)
+	if barred == e.barred {
+		return
+	}
+	before := t.info(e)
+	e.barred = barred
+	if t.info(e) != before {
+		t.publish(Updated, e, before, false)
+	}
+}
+
 // followLive ends e's process if its server is not for it any more. One that
 // was to be ended, and whose start is not answered yet, may stay if its server
 // is back.
 func (t *table) followLive(e *entry) {
 	why := e.server.expels(e.worker)
 	switch {
+	case e.server.phase.Base() == units.PhaseUnknown: // what was wanted of it still is
 	case why == "":
 		if e.state == units.Starting && e.goal == goalWait && e.early == nil {
 			e.goal = goalRun
@@ -79,13 +90,15 @@ func (t *table) followLive(e *entry) {
 // followIdle lets e, which has no process, start if that is permitted: at
 // once, or spread over StartSplay if the server has only just come to it.
 func (t *table) followIdle(e *entry, was *server) {
-	before := t.info(e)
 	switch permitted := e.server.permits(e.worker); {
 	case e.state != units.Waiting:
 	case !permitted && !e.deadline.IsZero():
+		before := t.info(e)
 		t.unspread(e)
 		t.publish(Updated, e, before, false)
-	case permitted && !was.permits(e.worker) && t.spread(e):
+	case permitted && !was.permits(e.worker) && t.settings.StartSplay > 0:
+		before := t.info(e)
+		t.spread(e)
 		t.publish(Updated, e, before, false)
 	}
 	t.consider(e)
@@ -93,14 +106,13 @@ func (t *table) followIdle(e *entry, was *server) {
 
 // spread sets e, which is Waiting, a time to start within StartSplay, if starts
 // are to be spread.
-func (t *table) spread(e *entry) bool {
+func (t *table) spread(e *entry) {
 	if t.settings.StartSplay <= 0 {
-		return false
+		return
 	}
 	t.unready(e)
 	e.due = t.now.Add(time.Duration(t.random.Int64N(int64(t.settings.StartSplay))))
 	t.setDeadline(e, e.due)
-	return true
 }
 
 // unspread takes back that e's start is spread.

@@ -57,8 +57,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 	default:
 		panic(fmt.Sprintf("pg-bgwd: internal error: event %T", ev))
 	}
-	t.smartProgress()
 	t.expire()
+	t.smartProgress()
 	t.pass()
 	return t.effects
 }
