@@ -71,3 +71,55 @@ func ExampleRestartAfter() {
 	fmt.Println(d.RestartTime, d.KillTimeout == 0)
 	// Output: 10s true
 }
+
+// One worker answers another through two queues, which lie in areas of both.
+// The other one makes them, registers this one and calls Expect with its
+// handle.
+func ExampleQueue() {
+	ctx := context.Background()
+	w, err := shm.Open()
+	if errors.Is(err, shm.ErrNotWorker) {
+		fmt.Println("not a worker")
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.Attach(ctx); err != nil {
+		log.Fatal(err)
+	}
+	open := func(name string) *shm.Queue {
+		data, _, err := w.Area(name, 256<<10)
+		if err != nil {
+			log.Fatal(err)
+		}
+		q, err := w.OpenQueue(data)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return q
+	}
+	questions, err := open("questions").AttachReceiver()
+	if err != nil {
+		log.Fatal(err)
+	}
+	answers, err := open("answers").AttachSender()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		question, err := questions.Receive(ctx)
+		if errors.Is(err, shm.ErrDetached) {
+			answers.Detach()
+			return
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := answers.Send(ctx, shm.Flush, []byte("re: "), question); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output: not a worker
+}

@@ -126,6 +126,9 @@ func attachedParty(word *atomic.Uint64) (slot uint32, ok bool) {
 	return partySlot(w), w != 0
 }
 
+// nowait is the context of a call that must not sleep: none.
+var nowait context.Context
+
 // end is what the two ends of a queue have in common.
 type end struct {
 	*Queue

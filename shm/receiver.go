@@ -48,9 +48,9 @@ func (r *Receiver) Receive(ctx context.Context) ([]byte, error) { return r.recei
 
 // TryReceive is Receive that never sleeps: ErrWouldBlock where there is no whole
 // message (BGW-147). The own latch is set when it is worth another try.
-func (r *Receiver) TryReceive() ([]byte, error) { return r.receive(nil) }
+func (r *Receiver) TryReceive() ([]byte, error) { return r.receive(nowait) }
 
-// receive receives; without a ctx it does not sleep.
+// receive receives; with nowait it does not sleep.
 func (r *Receiver) receive(ctx context.Context) ([]byte, error) {
 	if r.broken != nil {
 		return nil, r.broken
@@ -169,7 +169,7 @@ func (r *Receiver) refresh(want uint64) (there bool, err error) {
 // empty returns when want bytes may be there.
 func (r *Receiver) empty(ctx context.Context, want uint64) error {
 	r.want = want
-	if ctx == nil {
+	if ctx == nowait {
 		return r.tried(r.ready())
 	}
 	if r.spin() {

@@ -62,9 +62,9 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 // TrySend is Send that never sleeps: ErrWouldBlock where it would have to
 // (BGW-146). Repeat the same call then, with the same bytes: the own latch is
 // set when there is room, or nobody left to read.
-func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error { return s.send(nil, mode, parts) }
+func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error { return s.send(nowait, mode, parts) }
 
-// send sends; without a ctx it does not sleep.
+// send sends; with nowait it does not sleep.
 func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error {
 	frame, err := s.begin(parts)
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *Sender) publish() {
 // full returns when there may be room.
 func (s *Sender) full(ctx context.Context) error {
 	s.publish()
-	if ctx == nil {
+	if ctx == nowait {
 		if err := s.tried(s.ready()); err != nil {
 			return err
 		}
