@@ -17,7 +17,7 @@
 //	             |        permitted        |
 //	             v     +-----------> Starting ----------> Running
 //	  +------ Waiting -+                |                  |  |
-//	  |          ^                      | failed      exit |  | terminate, stop, restart,
+//	  |          ^                      | failed      exit |  | terminate, stop, restart, its server,
 //	  |          | reset of the         v                  |  | crash of its segment, shutdown
 //	  |          | segment         Restarting <------------+  v
 //	  |          |                      |      exit 1, …      Stopping
@@ -27,8 +27,8 @@
 //	Held  <-------------------- stop ------------------ Held, Ended, or a start
 //
 // Three things are kept apart: what a registration does (units.State), what is
-// wanted of it (goal: run, start afresh, be held, end), and whether it may
-// start (its server's phase, its segment, a shutdown). A transition looks at
+// wanted of it (goal: run, wait for its server, start afresh, be held, end), and
+// whether it may start (its server's phase, its segment, a shutdown). A transition looks at
 // all three; there is no state for a combination.
 //
 // A start is a request with an answer. The exit of a process may be seen
@@ -49,6 +49,49 @@
 // process; what has changed keeps its handle and restarts; a definition that
 // found no slot is tried again by the next reload, and as soon as a process
 // that the same reload has removed is gone.
+//
+// # A server's life
+//
+// What a server's phase wants of its workers is a function of the phase and of
+// the definition (server.expels, server.permits), worked out anew at each
+// change and never from what was seen before: whichever changes were missed,
+// and however a server flaps, the same comes of it.
+//
+//   - Unknown: nothing is started, nothing is stopped. What was wanted before
+//     still is.
+//   - Down: who has OnServerStop terminate gets its kill signal, is killed after
+//     its kill timeout, and is Waiting then.
+//   - Crashed: for the segments of attached workers with OnServerCrash crash it is
+//     a crash of the segment; who is not attached is ended as by Down. The
+//     supervisor goes on, whatever restart_after_crash says: no worker crashed.
+//   - A standby (Consistent, or any phase with Demoted): who stops on demotion is
+//     ended, even if it outlived the stop. A server that is merely Started may
+//     still finish recovery; it ends only what its stop or crash would have
+//     ended if they had been seen.
+//   - A smart stop: workers run on, and what needs no session starts (BGW-084,
+//     BGW-085). A worker with a connection, which the server would refuse, waits.
+//     When no clients but ours are left, or are not counted and SmartStopGrace is
+//     over, workers are ended as by Down (BGW-086), and those with a connection
+//     even if they are to be kept, as they would hold the stop up (BGW-087). Who
+//     waits for the start of a worker that the stop holds back is told that it
+//     is stopped (deviation from BGW-094).
+//
+// An outage is nobody's failure. Whoever is ended by it is Waiting, however it
+// ended and even if it never restarts; no restart time is waited for and no
+// backoff grows. The end of a process and that of its server are seen in either
+// order: so the end of a worker with a database connection, exit code 0 aside,
+// which nobody asked for, is its server's if the server is known to be away at
+// that moment, or is seen to go, or to go out of sight and turn out to have
+// gone, up to doubtTime later. One that never restarts is kept in its slot,
+// Restarting, until that is decided; its owner is told of the exit at once and
+// of the unregistration then.
+//
+// When a phase comes to permit what it did not, starts are spread over
+// StartSplay, and never are more than maxStarting workers of one server Starting.
+//
+// Smart, our own smart shutdown, becomes Fast when every server of a worker is
+// without clients or down, or they are not counted and SmartStopGrace is over;
+// without a server at once.
 //
 // # Crash of a segment
 //

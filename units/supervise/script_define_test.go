@@ -1,0 +1,110 @@
+package supervise
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// define takes the options never, parallel, stop-with-owner, db (the flag),
+// keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
+// restart SECONDS, at START_TIME, attach MODE, segment NAME, server NAME,
+// kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N,
+// demotion stop|keep.
+func (s *script) define(args []string) error {
+	w := units.Worker{Label: args[0], Flags: units.ShmemAccess, Command: []string{"/bin/" + args[0]}, Attach: units.AttachAlways}
+	var err error
+	dur := func(v string) (d time.Duration) { d, err = units.ParseDuration(v); return d }
+	for a := args[1:]; len(a) > 0 && err == nil; {
+		switch a[0] {
+		case "never":
+			w.RestartTime, a = units.NeverRestart, a[1:]
+			continue
+		case "parallel":
+			w.Flags, w.RestartTime, a = w.Flags|units.ClassParallel, units.NeverRestart, a[1:]
+			continue
+		case "stop-with-owner":
+			w.StopWithOwner, a = true, a[1:]
+			continue
+		}
+		if bare := serverOption(&w, a[0]); bare {
+			a = a[1:]
+			continue
+		}
+		v, ok := a[1], true
+		switch a[0] {
+		case "restart":
+			w.RestartTime, err = units.ParseRestartTime(v)
+		case "at":
+			w.StartTime, ok = units.ParseStartTime(v)
+		case "attach":
+			w.Attach, ok = units.ParseAttach(v)
+		case "segment":
+			w.Segment = v
+		case "server":
+			w.Server = v
+		case "kill":
+			w.KillSignal, err = units.ParseSignal(v)
+		case "timeout":
+			w.KillTimeout = dur(v)
+		case "backoff":
+			w.Backoff = &units.Backoff{}
+			_, err = fmt.Sscan(v, &w.Backoff.Factor)
+		case "limit":
+			w.Backoff.Max = dur(v)
+		case "healthy":
+			w.Backoff.Healthy = dur(v)
+		case "demotion":
+			w.StopOnDemotion = map[string]units.Demotion{"stop": units.DemotionStop, "keep": units.DemotionKeep}[v]
+		case "arg":
+			_, err = fmt.Sscan(v, &w.MainArg)
+		default:
+			ok = false
+		}
+		if !ok {
+			return fmt.Errorf("option %q %q", a[0], v)
+		}
+		a = a[2:]
+	}
+	d := w.WithDefaults()
+	s.defs[args[0]] = &d
+	return err
+}
+
+// serverOption sets what ties w to its server, if that is what o says.
+func serverOption(w *units.Worker, o string) bool {
+	switch o {
+	case "db":
+		w.Flags |= units.BackendDatabaseConnection
+	case "keep":
+		w.OnServerStop = units.ServerStopKeep
+	case "outlive":
+		w.OnServerCrash = units.ServerCrashKeep
+	default:
+		return false
+	}
+	return true
+}
+
+func ownerOf(s string) Owner {
+	switch {
+	case s == "":
+		return Owner{}
+	case strings.HasPrefix(s, ":"):
+		return Owner{Kind: BusOwner, Bus: s}
+	}
+	return Owner{Kind: WorkerOwner, Run: runOf(s)}
+}
+
+// handleOf reads "slot.generation"; nonsense is a handle that nothing has.
+func handleOf(s string) units.Handle {
+	h, _ := units.ParseHandle(s)
+	return h
+}
+
+func runOf(s string) (r units.Run) {
+	_, _ = fmt.Sscanf(s, "%d.%d.%d", &r.Slot, &r.Generation, &r.Start)
+	return r
+}
