@@ -2,9 +2,8 @@ package main
 
 import "fmt"
 
-// The names by which goals find their peers.
+// The names by which goals find their peers; pg-bgw's are in peer_pgbgw_ways.go.
 const (
-	ours  = "pg-bgw"
 	runit = "runit"
 	floor = "csup"
 )
@@ -31,10 +30,10 @@ var goals = []goal{
 		value: func(r results, server string) spread {
 			return scale(r.over("soak", ours, func(x round) float64 { return x.worst }), 1e-3)
 		}},
-	{what: "register over dbus-daemon to first instruction, glibc worker, against PostgreSQL's in-process", limit: 1.2, unit: "x",
-		value: func(r results, server string) spread {
-			return r.ratio("register-glibc", ours, "register-glibc", server)
-		}},
+	registerGoal("register over dbus-daemon to first instruction, glibc worker", 1.2, "register-glibc", oursDynamic),
+	registerGoal("the same by a template with sandbox", 1.2, "register-glibc", ours),
+	registerGoal("register over the control socket to first instruction, glibc worker", 1.0, "register-glibc", oursControl),
+	registerGoal("the same, worker without libc", 1.0, "register", oursControl),
 	{what: "registered starts per second, 100 at once, against PostgreSQL's", limit: 3, unit: "x", atLeast: true,
 		value: func(r results, server string) spread { return r.ratio("up100", server, "up100", ours) }},
 	{what: "1,000 killed at once, all back", limit: 600, unit: "ms",
@@ -45,6 +44,12 @@ var goals = []goal{
 		value: func(r results, server string) spread { return r.medians("pss1000", ours) }},
 	{what: "context switches a minute while idle, at 1,000 (the watchdog's only)", limit: 2, unit: "/min",
 		value: func(r results, server string) spread { return r.medians("switches1000", ours) }},
+}
+
+// registerGoal compares with PostgreSQL's registration from inside of the server.
+func registerGoal(what string, limit float64, metric, peer string) goal {
+	return goal{what: what + ", against PostgreSQL's in-process", limit: limit, unit: "x",
+		value: func(r results, server string) spread { return r.ratio(metric, peer, metric, server) }}
 }
 
 func scale(s spread, by float64) spread {

@@ -80,6 +80,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return usageError("dial is for this program itself")
 		}
 		return dial(args[0])
+	case controlCommand:
+		if len(args) != 1 {
+			return usageError("control-worker is for this program itself")
+		}
+		return controlWorker(ctx, args[0])
 	case "help", "-h", "-help", "--help":
 		flags.Usage()
 		return nil

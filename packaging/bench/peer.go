@@ -55,6 +55,8 @@ type traits struct {
 	perWorker int
 	// killResets: kill -9 of one worker restarts all of them.
 	killResets bool
+	// only are the scenarios in which the peer is measured; nil: all.
+	only []string
 }
 
 // A seat is what every peer holds: the lab, and a ledger of its own.

@@ -16,9 +16,11 @@ import (
 )
 
 // pgbgw is the supervisor that this module is about, built from this checkout,
-// on a private dbus-daemon, with a cgroup of its own where we are root.
+// on a private dbus-daemon, with a cgroup of its own where we are root. There
+// is one for each way in which a worker can be registered.
 type pgbgw struct {
 	seat
+	way     way
 	bus     *spawned
 	proc    *spawned
 	conn    *dbus.Conn
@@ -26,6 +28,7 @@ type pgbgw struct {
 	program string
 	cgroup  string // "": none
 	handles map[int]dbus.ObjectPath
+	inside  *controller // the worker that registers the others; nil: none
 }
 
 const (
@@ -48,9 +51,11 @@ const ourBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 </busconfig>
 `
 
-func newPgbgw(at seat) peer { return &pgbgw{seat: at, handles: map[int]dbus.ObjectPath{}} }
+func newPgbgw(w way) func(at seat) peer {
+	return func(at seat) peer { return &pgbgw{seat: at, way: w, handles: map[int]dbus.ObjectPath{}} }
+}
 
-func (p *pgbgw) name() string { return ours }
+func (p *pgbgw) name() string { return p.way.name() }
 
 func (p *pgbgw) missing() string {
 	if _, err := os.Stat("cmd/pg-bgwd/main.go"); err != nil {
@@ -63,18 +68,19 @@ func (p *pgbgw) missing() string {
 }
 
 func (p *pgbgw) traits() traits {
-	note := ours + ": asked over a private dbus-daemon; the D-Bus client is this program's own, " +
-		fmt.Sprint(outstanding) + " calls outstanding at most. Slot table, segment and log to a file are included; " +
-		"no sandbox block, no watchdog, no journal. Memory is the daemon's and the launcher's, without segments."
+	note := p.name() + ": " + p.way.note()
 	if p.cgroup == "" {
 		note += " Without cgroups, which need root and cgroup v2: compare with care."
 	}
-	return traits{perWorker: 1, note: note}
+	return traits{perWorker: 1, note: note, only: p.way.scenarios()}
 }
 
 func (p *pgbgw) path(elem ...string) string {
-	return p.lab.path(append([]string{ours}, elem...)...)
+	return p.lab.path(append([]string{p.name()}, elem...)...)
 }
+
+// built is a program that is built from this checkout.
+func (p *pgbgw) built(name string) string { return p.lab.path("built", name) }
 
 func (p *pgbgw) open(ctx context.Context) error {
 	if err := p.compile(ctx); err != nil {
@@ -87,7 +93,8 @@ func (p *pgbgw) open(ctx context.Context) error {
 	}
 	err := errors.Join(
 		os.WriteFile(p.path("bus.conf"), fmt.Appendf(nil, ourBus, p.path("bus")), 0o644),
-		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1100\n"), 0o644),
+		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1101\n"), 0o644),
+		p.define(),
 	)
 	if err != nil {
 		return err
@@ -96,15 +103,22 @@ func (p *pgbgw) open(ctx context.Context) error {
 		return err
 	}
 	if err := p.connect(ctx); err != nil {
-		return fmt.Errorf("%w\n%s", err, p.lab.tail(ours))
+		return fmt.Errorf("%w\n%s", err, p.lab.tail(p.name()))
 	}
 	return nil
 }
 
+// compile builds the two programs, once for all ways.
 func (p *pgbgw) compile(ctx context.Context) error {
+	if _, err := os.Stat(p.built("pg-bgw-launcher")); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(p.built(""), 0o755); err != nil {
+		return err
+	}
 	for _, c := range [][]string{
-		{"go", "build", "-trimpath", "-o", p.path("pg-bgwd"), "./cmd/pg-bgwd"},
-		{"sh", "cmd/pg-bgw-launcher/build.sh", p.path("pg-bgw-launcher")},
+		{"go", "build", "-trimpath", "-o", p.built("pg-bgwd"), "./cmd/pg-bgwd"},
+		{"sh", "cmd/pg-bgw-launcher/build.sh", p.built("pg-bgw-launcher")},
 	} {
 		if out, err := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("cannot build: %v: %w\n%s", c, err, out)
@@ -115,7 +129,7 @@ func (p *pgbgw) compile(ctx context.Context) error {
 
 // launch starts the bus and the daemon, which waits for the bus by itself.
 func (p *pgbgw) launch() error {
-	log, err := p.lab.logFile(ours)
+	log, err := p.lab.logFile(p.name())
 	if err != nil {
 		return err
 	}
@@ -132,7 +146,7 @@ func (p *pgbgw) launch() error {
 	if err != nil {
 		return err
 	}
-	daemon := exec.Command(p.path("pg-bgwd"), "--config", p.path("pg-bgw.hcl"), "--workers", p.path("workers.d"),
+	daemon := exec.Command(p.built("pg-bgwd"), "--config", p.path("pg-bgw.hcl"), "--workers", p.path("workers.d"),
 		"--bus", "unix:path="+p.path("bus"), "--runtime-dir", p.path("run"))
 	daemon.Env = append(os.Environ(), "STATE_DIRECTORY="+p.path("state"))
 	daemon.Stdout, daemon.Stderr = log, log
@@ -151,7 +165,7 @@ func (p *pgbgw) makeCgroup(daemon *exec.Cmd) (*os.File, error) {
 	if !p.lab.root || cgroup2Mount() == "" {
 		return nil, nil
 	}
-	dir := filepath.Join(cgroup2Mount(), filepath.Base(p.lab.dir)+"-"+ours)
+	dir := filepath.Join(cgroup2Mount(), filepath.Base(p.lab.dir)+"-"+p.name())
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -172,26 +186,20 @@ func (p *pgbgw) connect(ctx context.Context) error {
 	p.conn = conn
 	p.signals = make(chan *dbus.Signal, 64)
 	conn.Signal(p.signals)
-	return until(ctx, 20*time.Second, "pg-bgwd takes its name", func() bool {
+	err = until(ctx, 20*time.Second, "pg-bgwd takes its name", func() bool {
 		var owned bool
 		err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, ourName).Store(&owned)
 		return err == nil && owned || p.proc.ended()
 	})
+	if p.inside != nil {
+		err = errors.Join(err, p.inside.accept(ctx))
+	}
+	return err
 }
 
 func (p *pgbgw) prepare(ctx context.Context, n int, program string) error {
 	p.program = program
 	return nil
-}
-
-func (p *pgbgw) definition(i int) map[string]dbus.Variant {
-	return map[string]dbus.Variant{
-		"Name":        dbus.MakeVariant(fmt.Sprint("bench ", i)),
-		"Flags":       dbus.MakeVariant([]string{"shmem_access"}),
-		"StartTime":   dbus.MakeVariant("postmaster_start"),
-		"RestartTime": dbus.MakeVariant(int32(0)),
-		"Command":     dbus.MakeVariant([]string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)}),
-	}
 }
 
 // pipelined makes n calls, never more than outstanding at a time, and gives
@@ -222,11 +230,16 @@ func (p *pgbgw) pipelined(ctx context.Context, n int, send func(k int, done chan
 }
 
 func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
+	if p.inside != nil {
+		r, err := p.inside.ask(ctx, order{Op: orderStart, First: first, N: n, Program: p.lab.path(p.program), Ledger: p.book.path})
+		return r.Asked, err
+	}
 	p.drain()
 	manager := p.conn.Object(ourName, ourPath)
 	t := monotonic()
 	err := p.pipelined(ctx, n, func(k int, done chan *dbus.Call) *dbus.Call {
-		return manager.GoWithContext(ctx, ourManager+"RegisterDynamicBackgroundWorker", 0, done, p.definition(first+k), uint64(0))
+		method, args := p.registration(first + k)
+		return manager.GoWithContext(ctx, ourManager+method, 0, done, args...)
 	}, func(k int, c *dbus.Call) error {
 		var handle dbus.ObjectPath
 		err := c.Store(&handle)
@@ -249,6 +262,10 @@ func (p *pgbgw) drain() {
 // stop terminates workers and is told of each that it is gone, so that its
 // slot is free.
 func (p *pgbgw) stop(ctx context.Context, first, n int) error {
+	if p.inside != nil {
+		_, err := p.inside.ask(ctx, order{Op: orderStop, First: first, N: n})
+		return err
+	}
 	p.drain()
 	manager := p.conn.Object(ourName, ourPath)
 	gone := map[dbus.ObjectPath]bool{}
@@ -286,6 +303,10 @@ func (p *pgbgw) told(ctx context.Context, handles map[dbus.ObjectPath]bool) erro
 }
 
 func (p *pgbgw) terminate(ctx context.Context, i int) (time.Duration, error) {
+	if p.inside != nil {
+		r, err := p.inside.ask(ctx, order{Op: orderStop, First: i, N: 1})
+		return time.Duration(r.Took), err
+	}
 	p.drain()
 	done := make(chan *dbus.Call, 1)
 	t := monotonic()
@@ -314,6 +335,7 @@ func (p *pgbgw) close() error {
 		p.conn.Close()
 		p.conn = nil
 	}
+	p.inside.close()
 	p.proc.stop(syscall.SIGTERM)
 	p.bus.stop(syscall.SIGTERM)
 	err := os.RemoveAll(p.path())

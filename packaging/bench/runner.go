@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,10 +35,11 @@ func discover(b *lab) []func() (peer, error) {
 			return make(s), err
 		}
 	}
-	all := []func() (peer, error){at(ours, newPgbgw)}
+	all := []func() (peer, error){at(ours, newPgbgw(byTemplate))}
 	for _, major := range postgresMajors() {
 		all = append(all, at(fmt.Sprint("postgresql-", major), func(s seat) peer { return newPostgres(s, major) }))
 	}
+	all = append(all, at(oursDynamic, newPgbgw(byBus)), at(oursControl, newPgbgw(byControl)))
 	return append(all, at(floor, newCsup), at(runit, newRunit), at("s6", newS6), at("systemd", newSystemd))
 }
 
@@ -104,12 +106,13 @@ func (r *runner) note(format string, args ...any) {
 // run measures everything wanted, then the idle costs. When the time is up it
 // returns nil and notes what is not measured.
 func (r *runner) run(ctx context.Context) error {
+	begun := time.Now()
 	for _, s := range scenarios {
 		if !r.opt.wants(r.opt.scenarios, s.name) {
 			continue
 		}
 		for number := range s.rounds(r.opt) {
-			fmt.Fprintf(r.out, "%s, round %d of %d\n", s.name, number+1, s.rounds(r.opt))
+			fmt.Fprintf(r.out, "%4.0f s  %s, round %d of %d\n", time.Since(begun).Seconds(), s.name, number+1, s.rounds(r.opt))
 			if err := r.round(ctx, s, number); err != nil {
 				return r.outOfTime(ctx, err, s.name, number)
 			}
@@ -119,7 +122,7 @@ func (r *runner) run(ctx context.Context) error {
 		return nil
 	}
 	for _, n := range []int{1, 100} {
-		fmt.Fprintf(r.out, "idle with %d\n", n)
+		fmt.Fprintf(r.out, "%4.0f s  idle with %d\n", time.Since(begun).Seconds(), n)
 		if err := r.idle(ctx, n); err != nil {
 			return r.outOfTime(ctx, err, "idle", 0)
 		}
@@ -139,7 +142,7 @@ func (r *runner) outOfTime(ctx context.Context, err error, what string, number i
 // round measures one scenario of every peer, in an order that turns by one
 // each round. A peer that fails is noted and brought up anew.
 func (r *runner) round(ctx context.Context, s scenario, number int) error {
-	peers := append([]peer(nil), r.peers...)
+	peers := r.those(s.name)
 	for k := range peers {
 		p := peers[(k+number)%len(peers)]
 		r.begun++
@@ -170,6 +173,17 @@ func (r *runner) round(ctx context.Context, s scenario, number int) error {
 	return nil
 }
 
+// those are the peers that the scenario is about.
+func (r *runner) those(scenario string) []peer {
+	var peers []peer
+	for _, p := range r.peers {
+		if only := p.traits().only; only == nil || slices.Contains(only, scenario) {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}
+
 func (r *runner) measure(ctx context.Context, p peer, body func(context.Context, *measuring) error, number int) error {
 	limit := patience + r.opt.soakTime + r.opt.window
 	ctx, done := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
@@ -198,7 +212,7 @@ func (r *runner) renew(ctx context.Context, p peer) error {
 func (r *runner) idle(ctx context.Context, n int) error {
 	r.values = map[[2]string][]float64{}
 	var up []peer
-	for _, p := range append([]peer(nil), r.peers...) {
+	for _, p := range r.those("idle") {
 		err := p.prepare(ctx, n, "worker-nolibc")
 		if err == nil {
 			_, err = startAll(ctx, p, n)

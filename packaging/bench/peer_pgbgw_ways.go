@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// A way is how workers of pg-bgw are registered.
+type way int
+
+const (
+	// byTemplate is the way of most figures: only a definition of the
+	// administrator's can have a sandbox.
+	byTemplate way = iota
+	// byBus registers whatever the caller says, without a sandbox.
+	byBus
+	// byControl has one worker register the others over its control socket.
+	byControl
+)
+
+// The names by which goals find pg-bgw.
+const (
+	ours        = "pg-bgw"
+	oursDynamic = "pg-bgw-dynamic"
+	oursControl = "pg-bgw-control"
+)
+
+func (w way) name() string { return [...]string{ours, oursDynamic, oursControl}[w] }
+
+func (w way) note() string {
+	return [...]string{
+		"Instantiate over a private dbus-daemon, of a template with sandbox { no_new_privileges = true }; the D-Bus client is this program's own, " +
+			fmt.Sprint(outstanding) + " calls outstanding at most. Cgroup, sandbox, slot table, segment and log are included; the log is a file, " +
+			"since the daemon is no service of this machine's, so a worker's output goes through the daemon; no watchdog. " +
+			"Memory is the daemon's and the launcher's, without segments.",
+		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
+		"Register over the control socket, by a Go worker with package shm; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
+	}[w]
+}
+
+// scenarios are those in which the way matters; nil: all.
+func (w way) scenarios() []string {
+	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}}[w]
+}
+
+const ourTemplate = `
+template "%s" {
+  name         = "bench %%i"
+  command      = ["%s", "%s:%%i"]
+  flags        = ["shmem_access"]
+  start_time   = "postmaster_start"
+  restart_time = 0
+  sandbox {
+    no_new_privileges = true
+  }
+}
+`
+
+const ourController = `
+worker "controller" {
+  command      = ["%s", "%s", "%s"]
+  flags        = ["shmem_access"]
+  start_time   = "postmaster_start"
+  restart_time = "never"
+}
+`
+
+// define writes what the way needs into workers.d.
+func (p *pgbgw) define() error {
+	var text strings.Builder
+	switch p.way {
+	case byTemplate:
+		for _, program := range []string{"worker-nolibc", "worker-glibc"} {
+			fmt.Fprintf(&text, ourTemplate, program, p.lab.path(program), p.book.path)
+		}
+	case byControl:
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if p.inside, err = newController(p.path("controller")); err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, ourController, self, controlCommand, p.path("controller"))
+	}
+	return os.WriteFile(p.path("workers.d", "bench.hcl"), []byte(text.String()), 0o644)
+}
+
+// registration is the call that registers worker i over the bus.
+func (p *pgbgw) registration(i int) (method string, args []any) {
+	if p.way == byTemplate {
+		return "Instantiate", []any{p.program, fmt.Sprint(i), map[string]dbus.Variant{}, uint64(0)}
+	}
+	return "RegisterDynamicBackgroundWorker", []any{map[string]dbus.Variant{
+		"Name":        dbus.MakeVariant(fmt.Sprint("bench ", i)),
+		"Flags":       dbus.MakeVariant([]string{"shmem_access"}),
+		"StartTime":   dbus.MakeVariant("postmaster_start"),
+		"RestartTime": dbus.MakeVariant(int32(0)),
+		"Command":     dbus.MakeVariant([]string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)}),
+	}, uint64(0)}
+}
