@@ -114,7 +114,7 @@ func (a *attempt) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(conn)
+	return newSession(conn, p.RuntimeParams["application_name"])
 }
 
 // meet holds the process that listens on the other side of conn, which was

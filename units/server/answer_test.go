@@ -172,3 +172,25 @@ func TestNobodyThere(t *testing.T) {
 	watch(t, Config{Conninfo: "host=127.0.0.1 user=u port=" + port}).await(Down)
 	watch(t, Config{Conninfo: "host=name.invalid user=u", Timeout: time.Second}).await(Unreachable)
 }
+
+// A session that does not tell its role is no evidence, and is replaced by one
+// that does.
+func TestRoleRefused(t *testing.T) {
+	f := newFake(t, func(c *talk) {
+		c.greet("")
+		for {
+			if _, err := c.Receive(); err != nil {
+				return
+			}
+			c.Send(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42501", Message: "permission denied for function"})
+			c.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+			c.Flush()
+		}
+	})
+	r := watch(t, Config{Conninfo: f.conninfo()})
+	if s := r.await(Unknown, Running, HotStandby); s.Kind != Unknown || s.Phase() != units.PhaseUnknown {
+		t.Errorf("got %+v", s)
+	}
+	f.set(serveRole("", "f"))
+	r.await(Running)
+}

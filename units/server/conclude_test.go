@@ -144,12 +144,12 @@ func TestClients(t *testing.T) {
 		want int
 	}{
 		{nil, 0},
-		{[][]string{{"w", "client backend"}, {"psql", "client backend"}}, 1},
+		{[][]string{{"w", "client backend"}, {"psql", "client backend"}, {"pg-bgw", "client backend"}}, 1},
 		{[][]string{{"w", nullText}}, 0},
 		{[][]string{{"psql", nullText}}, -1},
 		{[][]string{{}}, -1},
 	} {
-		if got := (&session{rows: tt.rows}).clients(ours); got != tt.want {
+		if got := (&session{application: "pg-bgw", rows: tt.rows}).clients(ours); got != tt.want {
 			t.Errorf("%q: %d, want %d", tt.rows, got, tt.want)
 		}
 	}

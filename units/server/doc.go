@@ -100,5 +100,6 @@
 // A watched server costs one session, up to four descriptors, two goroutines
 // while idle and one that waits for the postmaster. A server that is not up is
 // asked at most 40 times a second for a moment and then ever more rarely, to
-// once in 2 s; one whose refusal somebody must mend first, once in 15 s.
+// once in 2 s; one whose refusal somebody must mend first, once in 15 s. With
+// log_connections each question is a line in the server's log.
 package server

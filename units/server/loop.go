@@ -144,7 +144,7 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 // more, and of two that report different roles the newer is right.
 func (l *loop) adopt(s *session, now time.Time) {
 	old := l.session
-	if old != nil && l.state.Kind != Unreachable && (!s.known || old.known && old.standby == s.standby) {
+	if old != nil && old.known && l.state.Kind != Unreachable && (!s.known || old.standby == s.standby) {
 		s.close()
 		return
 	}

@@ -82,22 +82,25 @@ func TestHotStandbyOff(t *testing.T) {
 	}
 }
 
-// BGW-077 and BGW-083 in archive recovery: a server that waits for more of the
-// archive permits PostmasterStart only until it is consistent.
+// BGW-078, BGW-079, BGW-080 in archive recovery: consistent while it pauses at
+// its target, running when it has ended, and never demoted.
 func TestArchiveRecovery(t *testing.T) {
 	primary := newCluster(t)
 	primary.start()
-	c := primary.standby("restore_command = '/bin/false'", "primary_conninfo = ''")
+	c := primary.standby("restore_command = '/bin/false'", "primary_conninfo = ''",
+		"recovery_target = 'immediate'", "recovery_target_action = 'pause'")
 	c.remove("standby.signal")
 	c.write("recovery.signal", "")
 	c.start()
 	r := c.watch()
-	r.await(Running)
-	for _, s := range r.past {
-		if s.Kind == HotStandby && s.Demoted {
-			t.Errorf("got %+v: a server that was never a primary is not demoted", s)
-		}
+	if s := r.await(HotStandby, Running); s.Kind != HotStandby || s.Demoted || s.Phase() != units.PhaseConsistent {
+		t.Errorf("got %+v, want a server that is consistent and no more", s)
 	}
+	conn := c.connect()
+	for exec1(t, conn, "SELECT pg_get_wal_replay_pause_state()") != "paused" {
+	}
+	exec1(t, conn, "SELECT pg_wal_replay_resume()")
+	r.await(Running)
 }
 
 // BGW-072, and BGW-058 for the server's own processes: a crash restart is seen
@@ -227,4 +230,37 @@ func TestDemotion(t *testing.T) {
 			t.Errorf("got %+v after promotion", s)
 		}
 	}
+}
+
+// Two watchers of one server, and one that counts clients at other times.
+func TestCountClients(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	other := c.watch()
+	r, w := watchWith(t, Config{Conninfo: c.conninfo(), DataDirectory: c.data})
+	r.await(Running)
+	other.await(Running)
+	client := c.connect()
+	w.CountClients(true)
+	r.awaitThat("the client to be counted", func(s State) bool { return s.Kind == Running && s.Clients == 1 })
+	w.CountClients(false)
+	r.awaitThat("the count to be forgotten", func(s State) bool { return s.Kind == Running && s.Clients == -1 })
+	client.Close(t.Context())
+	c.signal(syscall.SIGTERM) // each is the other's only client
+	r.await(Down)
+	other.await(Down)
+	c.wait()
+}
+
+// BGW-080 where nobody waits for the promotion: it is noticed all the same.
+func TestRelaxed(t *testing.T) {
+	primary := newCluster(t)
+	primary.start()
+	c := primary.standby()
+	c.start()
+	r, w := watchWith(t, Config{Conninfo: c.conninfo()})
+	r.await(HotStandby)
+	w.Relax(true)
+	c.promoteByFile()
+	r.await(Running)
 }

@@ -27,24 +27,26 @@ const (
 // A session is a connection to the server. Its methods are called on one
 // goroutine, except read, which runs on one of its own.
 type session struct {
-	conn     net.Conn
-	front    *pgproto3.Frontend
-	standby  bool      // as last reported
-	reported bool      // the server reports its role by itself
-	known    bool      // standby says something
-	queue    []string  // queries that are not answered yet
-	since    time.Time // when the first of them could be answered
-	rows     [][]string
+	conn  net.Conn
+	front *pgproto3.Frontend
+
+	application string    // application_name
+	standby     bool      // as last reported
+	reported    bool      // the server reports its role by itself
+	known       bool      // standby says something
+	queue       []string  // queries that are not answered yet
+	since       time.Time // when the first of them could be answered
+	rows        [][]string
 }
 
 // newSession takes over a connection that was just made.
-func newSession(c *pgconn.PgConn) (*session, error) {
+func newSession(c *pgconn.PgConn, application string) (*session, error) {
 	h, err := c.Hijack()
 	if err != nil {
 		return nil, fmt.Errorf("cannot take over the session: %w", err)
 	}
 	role, ok := h.ParameterStatuses[roleParameter]
-	return &session{conn: h.Conn, front: h.Frontend, standby: role == "on", reported: ok, known: ok}, nil
+	return &session{conn: h.Conn, front: h.Frontend, application: application, standby: role == "on", reported: ok, known: ok}, nil
 }
 
 // query sends q, which counts as unanswered from now on.
@@ -84,14 +86,15 @@ func (s *session) answered(now time.Time) string {
 
 // clients counts the sessions of others in what countQuery gave; -1 if some
 // of it was not shown to us. A row without a type is that of another role's
-// process, a client or not.
+// process, a client or not. Two watchers of one server do not count each other:
+// each would wait for the other to leave.
 func (s *session) clients(isOurs func(string) bool) int {
 	n := 0
 	for _, row := range s.rows {
 		switch {
 		case len(row) != 2:
 			return -1
-		case isOurs != nil && isOurs(row[0]):
+		case row[0] == s.application, isOurs != nil && isOurs(row[0]):
 		case row[1] == nullText:
 			return -1
 		default:
