@@ -98,6 +98,27 @@ wait`, said)))
 	}
 }
 
+// TestLastWords: what a worker writes as it ends is in the log, before the line
+// of its end.
+func TestLastWords(t *testing.T) {
+	s := prepare(t, nil, map[string]string{"workers.d/10.hcl": `worker "one" {
+  command      = ["/bin/sh", "-c", "trap 'seq 100; printf last-words; exit 0' TERM; echo trapped; while :; do sleep 1000 & wait $!; done"]
+  flags        = ["shmem_access"]
+  restart_time = 0
+}
+`})
+	s.run()
+	s.says("msg=trapped")
+	s.signal(syscall.SIGTERM)
+	if code := s.exitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	words, end := strings.Index(s.log.String(), "last-words"), strings.Index(s.log.String(), `msg="worker exited`)
+	if words < 0 || end < words {
+		t.Errorf("its last words are at %d, its end at %d", words, end)
+	}
+}
+
 // TestImmediateShutdown: BGW-092: SIGQUIT at once, SIGKILL after 5 s.
 func TestImmediateShutdown(t *testing.T) {
 	t.Parallel()

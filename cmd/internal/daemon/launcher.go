@@ -52,6 +52,7 @@ func (l *launcher) Start(s supervise.Start, started func(supervise.Process, erro
 		started(process{proc}, nil)
 	}, func(x launch.Exit) {
 		l.control.finish(s.Run) // what it said last counts before its end does
+		l.output.finish(s.Run)
 		exited(exitOf(x))
 	})
 }
@@ -290,7 +291,7 @@ func (d *Daemon) buildLaunch() error {
 	d.launcher = &launcher{
 		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, serverEnv: d.serverEnv,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
-		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log},
+		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}
 	d.undo = append(d.undo, func() { d.launch.Close(); r.Close(); w.Close() })
 	return nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
+	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/launch"
 	"github.com/pg-bgw/pg-bgw/units/supervise"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,9 @@ type output struct {
 	native bool
 	poller *launch.Poller
 	log    *slog.Logger
+
+	mu    sync.Mutex
+	pipes map[units.Run]*lines
 }
 
 // maxLine is the longest line of a worker that is logged in one piece.
@@ -52,8 +56,12 @@ func (o *output) pipe(s supervise.Start) (int, string, error) {
 		unix.Close(p[1])
 		return -1, "", os.NewSyscallError("fcntl", err)
 	}
-	r := &lines{fd: p[0], out: o, name: s.Worker.Logs.Identifier, run: s.Run.String()}
+	r := &lines{fd: p[0], out: o, name: s.Worker.Logs.Identifier, run: s.Run}
+	o.mu.Lock()
+	o.pipes[s.Run] = r
+	o.mu.Unlock()
 	if err := o.poller.Add(p[0], unix.EPOLLIN, r.ready); err != nil {
+		o.remove(s.Run)
 		unix.Close(p[0])
 		unix.Close(p[1])
 		return -1, "", err
@@ -61,32 +69,74 @@ func (o *output) pipe(s supervise.Start) (int, string, error) {
 	return p[1], "", nil
 }
 
-// lines reads the pipe of one process until all its writers are gone. It is
-// called on the poller's goroutine only.
+// maxRest is how many chunks are read of the pipe of a process that has ended:
+// more than a pipe holds (pipe(7): 1 MiB without privilege).
+const maxRest = 128
+
+// finish logs what a process that has ended still wrote, so that its last
+// words come before its end does, and before ours. A pipe that somebody else
+// holds open, though the tree is gone, is read on by the poller.
+func (o *output) finish(r units.Run) {
+	l := o.remove(r)
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := 0; n < maxRest && l.one(); n++ {
+	}
+}
+
+func (o *output) remove(r units.Run) *lines {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.pipes[r]
+	delete(o.pipes, r)
+	return l
+}
+
+// lines reads the pipe of one process until all its writers are gone.
 type lines struct {
-	fd   int
 	out  *output
+	run  units.Run
 	name string
-	run  string
+
+	mu   sync.Mutex
+	fd   int    // -1: closed
 	rest []byte // the line under way
 }
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
+// ready reads one chunk, so that a worker that writes without end delays no
+// other by more.
 func (l *lines) ready(uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.one()
+}
+
+// one reads one chunk and reports whether there was one. l.mu is held.
+func (l *lines) one() bool {
+	if l.fd < 0 {
+		return false
+	}
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
 	n, err := unix.Read(l.fd, *buf)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
-		return
+		return err == unix.EINTR
 	case err != nil || n == 0:
+		l.out.remove(l.run)
 		l.out.poller.Remove(l.fd)
 		unix.Close(l.fd)
+		l.fd = -1
 		l.flush()
-		return
+		return false
 	}
 	l.add((*buf)[:n])
+	return true
 }
 
 func (l *lines) add(b []byte) {
@@ -107,7 +157,7 @@ func (l *lines) add(b []byte) {
 
 func (l *lines) flush() {
 	if len(l.rest) > 0 {
-		l.out.log.Info(string(l.rest), "worker", l.name, "run", l.run)
+		l.out.log.Info(string(l.rest), "worker", l.name, "run", l.run.String())
 	}
 	l.rest = nil
 }
