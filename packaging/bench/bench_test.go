@@ -12,6 +12,16 @@ import (
 	"time"
 )
 
+// TestMain is also the program itself, where a test runs it as a process of
+// its own.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Getenv("BENCH_TEST_PROGRAM") != "" || os.Args[1] == controlCommand) {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
 // newTestLab is a lab that ends with the test; it needs a C compiler.
 func newTestLab(t *testing.T) *lab {
 	t.Helper()

@@ -27,19 +27,18 @@ type lab struct {
 	root   bool
 	server *syscall.Credential // who runs PostgreSQL; nil: this user
 	spawns []*spawned
+	claim  *os.File // locked as long as this process lives
 }
 
-// newLab makes the directories and builds the programs. Close it.
+// newLab clears away what runs that were killed have left, makes the
+// directories and builds the programs. Close it.
 func newLab(ctx context.Context) (*lab, error) {
 	b := &lab{root: os.Geteuid() == 0}
-	var err error
-	if b.dir, err = scratch(os.TempDir()); err != nil {
-		return nil, err
+	err := errors.Join(clearDead(os.TempDir()), b.scratch())
+	if err == nil {
+		err = errors.Join(b.build(ctx), b.findServerUser())
 	}
-	if b.shm, err = scratch("/dev/shm"); err != nil {
-		b.shm = b.dir
-	}
-	if err := errors.Join(b.build(ctx), b.findServerUser()); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
@@ -55,12 +54,19 @@ func (b *lab) seat(name string) (seat, error) {
 	return seat{b, l}, nil
 }
 
-func scratch(parent string) (string, error) {
-	dir, err := os.MkdirTemp(parent, "pgbgw-bench-")
-	if err != nil {
-		return "", fmt.Errorf("cannot make a scratch directory: %w", err)
+// scratch makes the directories, of one name, and claims them.
+func (b *lab) scratch() error {
+	var err error
+	if b.dir, err = os.MkdirTemp(os.TempDir(), scratchPrefix); err != nil {
+		return fmt.Errorf("cannot make a scratch directory: %w", err)
 	}
-	return dir, os.Chmod(dir, 0o711)
+	if b.claim, err = claim(b.dir); err != nil {
+		return err
+	}
+	if b.shm = ledgersOf(b.dir); os.Mkdir(b.shm, 0o711) != nil {
+		b.shm = b.dir
+	}
+	return errors.Join(os.Chmod(b.dir, 0o711), os.Chmod(b.shm, 0o711))
 }
 
 // build compiles what every run needs; the PostgreSQL extension is built by
@@ -201,6 +207,9 @@ func (b *lab) close() error {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}
+	if b.claim != nil {
+		b.claim.Close()
+	}
 	return err
 }
 
@@ -218,13 +227,7 @@ func (b *lab) kill(pid int) {
 	if pid <= 1 || !b.isWorker(pid) {
 		return
 	}
-	// The handle pins the process; what it pinned is looked at again.
-	if p, err := os.FindProcess(pid); err == nil {
-		if b.isWorker(pid) {
-			p.Kill()
-		}
-		p.Release()
-	}
+	killIf(pid, func() bool { return b.isWorker(pid) })
 }
 
 func (b *lab) isWorker(pid int) bool {
