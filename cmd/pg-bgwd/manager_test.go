@@ -86,7 +86,7 @@ func TestReloadPairs(t *testing.T) {
 	}
 }
 
-// TestStatusIsTrue: STATUS follows what happens.
+// TestStatusIsTrue: STATUS follows what happens, and the log has a line for it.
 func TestStatusIsTrue(t *testing.T) {
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": sleeper("one", "")})
 	s.until("STATUS=1 of 1 workers running")
@@ -96,6 +96,12 @@ func TestStatusIsTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until("STATUS=1 of 2 workers running, 1 held")
+	s.says(`level=NOTICE msg="worker held"`) // nothing else would tell: it has no process
+	if err := s.client.Terminate(s.ctx(), h); err != nil {
+		t.Fatal(err)
+	}
+	s.until("STATUS=1 of 1 workers running")
+	s.says(`level=NOTICE msg="worker unregistered"`)
 }
 
 // TestWatchdog: WATCHDOG=1 keeps coming while the loop answers.

@@ -68,8 +68,16 @@ func (d *Daemon) logChange(c supervise.Change) {
 		d.worker(i, slog.LevelWarn, journal.WorkerCrashed, "worker could not be started")
 	case supervise.Exited:
 		d.logExit(c)
+	case supervise.Updated:
+		if i.State == units.Held && c.Before.State != units.Held { // with a process, its exit says so
+			d.log.Log(d.ctx, journal.LevelNotice, "worker held", workerAttrs(i)...)
+		}
 	case supervise.Unregistered:
-		d.log.Debug("worker unregistered", workerAttrs(i)...)
+		level := journal.LevelNotice
+		if c.Before.State == units.Ended { // its exit was logged
+			level = slog.LevelDebug
+		}
+		d.log.Log(d.ctx, level, "worker unregistered", workerAttrs(i)...)
 	case supervise.Crashed:
 		d.log.Warn("a worker ended while it was attached: every other attached worker of its segment is ended",
 			append(workerAttrs(i), "segment", c.Segment)...)
