@@ -7,6 +7,7 @@ AS=()     # words that make a command run as the demonstration's user
 PIDS=()   # processes to end, in the order of their start
 CHECK=    # "yes": unattended
 PG_BIN=   # PostgreSQL's programs, empty for standalone mode
+SERVER=   # the postmaster
 
 run() {
     case ${1:-} in
@@ -125,10 +126,15 @@ start_server() {
     say "a throw-away cluster, $("$PG_BIN/postgres" --version)"
     (cd "$SCRATCH" && "${AS[@]}" "$PG_BIN/initdb" -D "$SCRATCH/pg/data" -U postgres -A trust --no-sync >"$SCRATCH/log/initdb" 2>&1) ||
         fail "initdb failed: $(tail -n 3 "$SCRATCH/log/initdb")"
+    postgres
+    sql "create table tick (at timestamptz, slot int)"
+}
+
+postgres() {
     spawn postgres "$PG_BIN/postgres" -D "$SCRATCH/pg/data" -c listen_addresses= \
         -c "unix_socket_directories=$SCRATCH/pg" -c fsync=off
+    SERVER=${PIDS[-1]}
     await "the server accepts connections" sql "select 1"
-    sql "create table tick (at timestamptz, slot int)"
 }
 
 sql() { "${AS[@]}" psql -qAtX -h "$SCRATCH/pg" -U postgres -d postgres -c "$1"; }
@@ -147,12 +153,17 @@ bus() { "${AS[@]}" busctl --address="$BUS" "$@"; }
 
 write_definitions() {
     echo 'max_worker_processes = 16' >"$SCRATCH/pg-bgw.hcl"
+    [[ ! $PG_BIN ]] || cat >>"$SCRATCH/pg-bgw.hcl" <<END
+
+server "demo" {
+  conninfo = "host=$SCRATCH/pg user=postgres dbname=postgres"
+}
+END
     define 10-hello postmaster_start '"shmem_access"' "while :; do echo hello from slot \$PGBGW_SLOT; sleep 5; done"
     define 20-flaky postmaster_start '"shmem_access"' "sleep 3; exit 1"
     [[ ! $PG_BIN ]] || define 30-tick recovery_finished '"shmem_access", "backend_database_connection"' \
         "while psql -qX -c \\\"insert into tick values (now(), \$PGBGW_SLOT)\\\"; do sleep 1; done; exit 1" \
-        "  environment  = { PGHOST = \"$SCRATCH/pg\" }
-
+        "
   connection {
     database = \"postgres\"
     role     = \"postgres\"
@@ -181,6 +192,7 @@ running() { [[ $(property "$1" State) == running ]]; }
 restarted() { running "$1" && [[ $(property "$1" MainPID) != "$2" ]]; }
 labelled() { bus call org.pgbgw1 /org/pgbgw1 org.pgbgw1.Manager GetWorker s "$1" | sed 's/^o "\(.*\)"$/\1/'; }
 
+tick_waits() { [[ $(property "$(labelled tick)" State) == waiting ]]; }
 label_runs() { running "$(labelled "$1")"; }
 label_restarted() { [[ $(property "$(labelled "$1")" Restarts) -ge 1 ]]; }
 ticks() { [[ $(sql "select count(*) from tick") -gt 1 ]]; }
@@ -189,7 +201,16 @@ show_static_workers() {
     await "worker hello from a file runs" label_runs hello
     await "hello's output is in the log" grep -q "hello from slot" "$SCRATCH/log/pg-bgwd"
     await "worker flaky, which exits with 1, is started again" label_restarted flaky
-    [[ ! $PG_BIN ]] || await "worker tick writes into a table of the server" ticks
+    [[ ! $PG_BIN ]] || show_server
+}
+
+# show_server stops the server below its workers and starts it again.
+show_server() {
+    await "worker tick writes into a table of the server" ticks
+    end "$SERVER" INT
+    await "the server was stopped, and its workers wait for it" tick_waits
+    postgres
+    await "the server is back and tick runs again" label_runs tick
 }
 
 show_dynamic_worker() {
