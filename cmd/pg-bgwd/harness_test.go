@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -75,59 +74,6 @@ func need(t *testing.T, program string) {
 			t.Fatalf("%s is needed: %v", program, err)
 		}
 		t.Skipf("%s is needed: %v", program, err)
-	}
-}
-
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
-  </policy>
-</busconfig>`
-
-// A bus is a private message bus, which can be stopped and started again.
-type bus struct {
-	t       *testing.T
-	dir     string
-	address string
-	cmd     *exec.Cmd
-}
-
-func startBus(t *testing.T) *bus {
-	t.Helper()
-	need(t, "dbus-daemon")
-	b := &bus{t: t, dir: t.TempDir()}
-	socket := filepath.Join(b.dir, "bus")
-	b.address = "unix:path=" + socket
-	write(t, filepath.Join(b.dir, "bus.conf"), fmt.Sprintf(busConfig, socket))
-	b.start()
-	t.Cleanup(b.stop)
-	return b
-}
-
-func (b *bus) start() {
-	b.t.Helper()
-	b.cmd = exec.Command("dbus-daemon", "--config-file="+filepath.Join(b.dir, "bus.conf"), "--nofork", "--nopidfile", "--print-address=1")
-	out, err := b.cmd.StdoutPipe()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := b.cmd.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		b.t.Fatalf("the bus did not start: %v", err)
-	}
-}
-
-func (b *bus) stop() {
-	if b.cmd != nil {
-		_ = b.cmd.Process.Kill()
-		_ = b.cmd.Wait()
-		os.Remove(strings.TrimPrefix(b.address, "unix:path="))
-		b.cmd = nil
 	}
 }
 
@@ -222,7 +168,8 @@ func (s *supervisor) run(env ...string) {
 	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	s.cmd.Stderr = &s.log
-	s.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+s.notify.LocalAddr().String()), env...)
+	s.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+s.notify.LocalAddr().String(),
+		"GORACE=atexit_sleep_ms=0"), env...) // a race is in the log, not in the exit code
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

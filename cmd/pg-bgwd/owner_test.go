@@ -22,7 +22,8 @@ const nobody = 65534
 
 // TestOwnerIsSignalled: who asks for it gets SIGUSR1 beside each notification.
 func TestOwnerIsSignalled(t *testing.T) {
-	s := start(t, startBus(t), nil)
+	s := start(t, startBus(t), map[string]string{"pg-bgw.hcl": "max_worker_processes = 1\n"})
+	none, _ := s.descriptors()
 	got := make(chan os.Signal, 8)
 	signal.Notify(got, syscall.SIGUSR1)
 	defer signal.Stop(got)
@@ -30,7 +31,13 @@ func TestOwnerIsSignalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-got // its start
+	<-got         // its start
+	for range 3 { // what fails takes nothing away and leaves nothing behind
+		_, err := s.client.RegisterDynamicBackgroundWorker(s.ctx(), definition("two", never, "/bin/sleep", "1000"), dbusapi.RegisterSignalCaller)
+		if !dbusapi.IsError(err, dbusapi.ErrorNoFreeSlot) {
+			t.Errorf("it says %v", err)
+		}
+	}
 	if err := s.client.TerminateBackgroundWorker(s.ctx(), h); err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +45,8 @@ func TestOwnerIsSignalled(t *testing.T) {
 	if st, _, err := s.client.GetBackgroundWorkerPid(s.ctx(), h); st != dbusapi.StatusStopped || err != nil {
 		t.Errorf("when the signal came, the worker was %v, %v", st, err)
 	}
+	s.client.Close() // the daemon forgets us; the segment and the slot's latch stay
+	s.poll("descriptors to close", func() bool { n, _ := s.descriptors(); return n == none+1+1 })
 }
 
 // TestOwnerCannotBeSignalled: another user's process is refused when it asks,
