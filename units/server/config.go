@@ -44,7 +44,7 @@ type Config struct {
 	// take a fifth. 0: 100 ms.
 	Interval time.Duration
 
-	// SmartStopGrace is how long the held session and the phase outlast the
-	// beginning of a smart stop where the clients cannot be counted. 0: 30 s.
+	// SmartStopGrace is how long the held session outlasts the beginning of a
+	// smart stop where the clients cannot be counted. 0: 30 s.
 	SmartStopGrace time.Duration
 }
