@@ -204,7 +204,7 @@ const (
 // judgeCode says what an error of the server tells. All but those of 57P03
 // come from a process that was let past the postmaster's check of its own
 // state, so they prove that sessions are accepted (ProcessStartupPacket comes
-// before authentication, in PostgreSQL 14 to 19 alike).
+// before authentication).
 func judgeCode(e *pgconn.PgError, t *target) (reply, string) {
 	said := fmt.Sprintf("%s said %s: %s", t.address, e.Code, oneLine(e.Message))
 	user, db := t.config.User, t.config.Database
@@ -233,7 +233,7 @@ func judgeNotNow(message string) reply {
 	switch message {
 	case "the database system is starting up":
 		return startingUp
-	case "the database system is not yet accepting connections", // 14 and later: not consistent yet
+	case "the database system is not yet accepting connections", // not consistent yet
 		"the database system is not accepting connections": // hot_standby = off
 		return notConsistent
 	case "the database system is shutting down":

@@ -32,8 +32,10 @@
 //
 // # Evidence
 //
-// What releases 14 to 19 show, and what it means. Rows from top to bottom:
-// the first that applies holds. 57P03 and its messages come from
+// What a server shows, and what it means; the first row that applies holds.
+// All of it is measured on PostgreSQL 15. Other releases from 14 on are taken to
+// show the same; a message of 57P03 that one of them words differently counts
+// as one in another language. 57P03 and its messages come from
 // ProcessStartupPacket, the end of a session from quickdie and
 // ProcessInterrupts, the role from the parameter that 14 introduced.
 //
@@ -49,6 +51,7 @@
 //	no answer     none since                                Unreachable    unknown
 //	ended         none since, but shutting down before      Stopping       down
 //	ended         none since                                Unknown        unknown
+//	left          57P03 shutting down                       SmartStop      as before
 //	no            57P03 starting up                         Starting       started
 //	no            57P03 not yet accepting connections (a)   Recovering     started
 //	no            57P03 not accepting connections (b)       Recovering     started
@@ -59,20 +62,18 @@
 //	no            53300, 28xxx, 3D000, other errors (c)     as before, or
 //	                                                        Unknown        consistent
 //	no            TLS fails (c)                             Unknown        started
-//	left          57P03 shutting down                       SmartStop      as before
 //	no            ENOENT, ECONNREFUSED                      Down           down
 //	no            none in time; backlog full                Unreachable    unknown
 //	no            no route, no such host                    Unreachable    unknown
 //	no            anything else, a bad conninfo             Unknown        unknown
 //
-// (a) The consistent state is not reached. (b) hot_standby is off; until 13
-// both were "starting up". (c) The server checks its own state before it looks
+// (a) The consistent state is not reached. (b) hot_standby is off. (c) The server checks its own state before it looks
 // at who is asking, so a refusal for any other reason proves that sessions are
 // accepted; which role it has is known if the same postmaster was seen before.
 // Where we had a session and cannot tell postmasters apart, as over a network,
 // the phase is unknown instead, so that nothing is stopped for a mere refusal.
 //
-// What cannot be seen from outside, in any release: whether "shutting down"
+// What cannot be seen from outside, by any means: whether "shutting down"
 // said to a watcher without a session is a smart stop (it is told as Stopping);
 // a promotion before the server itself lets go of recovery; a crash restart
 // that is over before anybody asks and whose end of our session says nothing
@@ -81,8 +82,7 @@
 //
 // # Promotion
 //
-// A session that is idle is not told of a promotion by itself, in no release:
-// the changed parameter is reported with the next ReadyForQuery (measured on
+// A session that is idle is not told of a promotion by itself: the changed parameter is reported with the next ReadyForQuery (measured on
 // 15). So a standby gets an empty query every 100 ms (10 ms for 2 s after a
 // hint), which takes no snapshot and starts no transaction, unless nobody
 // waits for a promotion ([Watcher.Relax]).
