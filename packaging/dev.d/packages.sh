@@ -29,6 +29,7 @@ END
     cat <<'END'
 systemd-nspawn systemd-container
 debootstrap debootstrap
+/usr/lib/systemd/system/dbus.service dbus
 dbus-broker-launch dbus-broker
 /usr/lib/postgresql postgresql
 END
