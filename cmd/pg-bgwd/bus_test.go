@@ -78,8 +78,8 @@ func TestBusLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	two := s.state("two", "running")
-	s.client.Close()
 	b.stop()
+	s.client.Close() // not before: the owner would be gone, and two with it
 	b.start()
 	s.poll("the name", func() bool {
 		c, err := dbusapi.Dial(b.address)

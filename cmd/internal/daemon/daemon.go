@@ -281,7 +281,9 @@ func (d *Daemon) serve(signals <-chan os.Signal) error {
 	for {
 		select {
 		case err := <-ended:
-			d.announceStop() // a crash may have been the reason (BGW-073)
+			d.announceStop()   // a crash may have been the reason (BGW-073)
+			d.reloads.Lock()   // one that is under way writes what tearDown unmaps;
+			d.reloads.Unlock() // none begins any more
 			d.log.Info("stopped", journal.Event(journal.DaemonStopping))
 			return err
 		case s := <-signals:

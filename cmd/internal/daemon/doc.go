@@ -2,6 +2,10 @@
 // starts them in the order in which they need each other, and holds every
 // adapter between two packages. It is the only package that sees them all.
 //
+//	options.go     flags, exit codes, where things are
+//	daemon.go      the order of start and stop, signals
+//	status.go      what the service manager is told: status, watchdog, reloads, the end
+//	epoch.go       the number of this life, kept on disk
 //	settings.go    units/config     -> supervise: definitions and limits, reload
 //	launcher.go    supervise.Launcher on units/launch and shm: one process of one worker
 //	output.go      a worker's standard output -> the journal, or lines of our own log
@@ -10,8 +14,10 @@
 //	backend.go     dbusapi.Backend  -> supervise
 //	definition.go  definitions as they come over the bus and the control socket -> units.Worker
 //	convert.go     supervise.Info   -> what the bus, the slot table and the sockets show
+//	refusal.go     errors of supervise -> names of the bus, numbers of the control socket
+//	owners.go      pidfds of the clients that asked for SIGUSR1
+//	servers.go     units/server     -> phases of supervise, the libpq environment of workers
 //	sink.go        supervise.Sink   -> slot table, bus, owners, log, in this order
-//	daemon.go      the order of start and stop, signals, watchdog, status
 //
 // It decides nothing about workers: that is supervise's. It is called by
 // cmd/pg-bgwd with flags that are parsed, and its Run returns when everything
