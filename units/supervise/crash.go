@@ -164,7 +164,7 @@ func (t *table) crashProgress(name string) {
 // once, the interval ignored (BGW-068), and count as not yet started.
 func (t *table) afterCrash(e *entry, seg *segment) {
 	before := t.info(e)
-	if e.doomed || e.worker.Never() && e.goal != goalRestart && e.goal != goalWait && e.seq <= seg.crashSeq {
+	if e.worker.Never() && e.goal != goalRestart && e.goal != goalWait && e.seq <= seg.crashSeq {
 		t.unregister(Unregistered, e, before, "its segment crashed")
 		return
 	}

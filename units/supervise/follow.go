@@ -110,7 +110,6 @@ func (t *table) spread(e *entry) {
 	if t.settings.StartSplay <= 0 {
 		return
 	}
-	t.unready(e)
 	e.due = t.now.Add(time.Duration(t.random.Int64N(int64(t.settings.StartSplay))))
 	t.setDeadline(e, e.due)
 }

@@ -23,7 +23,7 @@ type server struct {
 	clients    int       // sessions besides ours, or unknownClients
 	smartSince time.Time // when its smart stop began
 	over       bool      // in a smart stop only ours is left: what must go goes
-	lost       time.Time // when it last went away, or out of sight
+	lost       time.Time // when it was last seen to be up, or a smart stop of it was over
 
 	members  int       // registrations that name it
 	starting int       // of them, in state Starting
@@ -101,15 +101,12 @@ func (t *table) onPhase(ev phase) {
 	if !p.Up() {
 		p &^= units.SmartStop
 	}
-	if p.Base() == units.PhaseRunning {
-		p &^= units.Demoted
-	}
 	if sv.phase == p {
 		return
 	}
 	was := *sv
 	sv.phase = p
-	if was.phase.Up() && p.Base() < was.phase.Base() {
+	if was.phase.Up() {
 		sv.lost = t.now
 	}
 	if p.Base() != units.PhaseUnknown && sv.smart() != (!sv.smartSince.IsZero()) {
@@ -158,7 +155,7 @@ func (t *table) smartProgress() {
 	for _, sv := range t.servers {
 		if sv.smart() && !sv.over && t.vacated(sv, sv.smartSince) {
 			was := *sv
-			sv.over = true
+			sv.over, sv.lost = true, t.now
 			t.followAll(sv, &was)
 		}
 	}

@@ -107,7 +107,7 @@ func (t *table) startable(e *entry) bool {
 	switch {
 	case t.mode >= Fast:
 		return false
-	case e.doomed, !e.deadline.IsZero():
+	case !e.deadline.IsZero():
 		return false // the time has not come
 	case e.state != units.Waiting && e.state != units.Restarting:
 		return false
