@@ -190,6 +190,7 @@ type wideQueueHeader struct {
 const (
 	queueMagic = 0x31514d5747424750 // "PGBGWMQ1"
 	tocMagic   = 0x31434f5447424750 // "PGBGTOC1"
+	lockMagic  = 0x31574c5747424750 // "PGBGWLW1"
 
 	wideQueue = 4096 // bytes
 )
@@ -217,4 +218,15 @@ type tocEntry struct {
 	offset uint64 // 0: not written yet
 	size   uint64 // bytes asked for
 	_      uint64
+}
+
+// lockHeader begins a lock; two arrays of places follow, party words both: of
+// those who wait, and of those who hold it in shared mode.
+type lockHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	places   uint32 // of each array
+	features uint32 // 0: another one cannot be used
+	holder   uint64 // party word of who holds it alone, or is about to
+	_        uint64
 }

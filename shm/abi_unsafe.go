@@ -29,6 +29,8 @@ const (
 	_ = -(unsafe.Offsetof(wideQueueHeader{}.written) ^ 128)
 	_ = -(unsafe.Offsetof(wideQueueHeader{}.read) ^ 256)
 	_ = -(unsafe.Sizeof(tocHeader{}) ^ 32)
+	_ = -(unsafe.Sizeof(lockHeader{}) ^ lockHeaderSize)
+	_ = -(unsafe.Offsetof(lockHeader{}.holder) ^ 16)
 	_ = -(unsafe.Sizeof(tocEntry{}) ^ 32)
 )
 

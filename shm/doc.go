@@ -13,8 +13,8 @@
 //
 // The package starts no process and makes no decision about one. It never
 // trusts what is in shared memory: damaged or foreign memory is an error
-// (ErrDamaged), not a fault. Locks, condition variables, barriers and dynamic
-// segments are not here yet.
+// (ErrDamaged), not a fault. Condition variables, barriers and dynamic segments
+// are not here yet.
 //
 // # A worker
 //
@@ -75,10 +75,11 @@
 //	1  area records  64 bytes each (2,048): [48] name, ends with NUL; u64 size; u64 offset
 //	2  areas
 //	3  latches       64 bytes each, by slot (16,384): u32 word, rest reserved
-//	4 to 15          reserved: locks, condition variables, dynamic segments
+//	4 to 15          reserved
 //
-// Queues and tables of contents have no section: they lie in areas, where their
-// users put them, and have a version each of their own in their magic number.
+// Queues, locks and tables of contents have no section: they lie in areas, where
+// their users put them, and have a version each of their own in their magic
+// number.
 //
 // At 2,048 is a u32 that workers write: how many area records were taken. It
 // may be more than there are.
@@ -181,6 +182,30 @@
 // other if its flag is up. Who detaches publishes, sets 1, takes both flags
 // down and rings both. A receiver that sees 1 looks at the count once more. A
 // count that is not between the last one and what is possible is damage.
+//
+// # Locks
+//
+// At a multiple of 8; a user gives it as much memory as it likes, 48 bytes at
+// least:
+//
+//	0    u64  magic: "PGBGWLW1", written last as the lock is made
+//	8    u32  n, the number of places: (bytes - 32) / 16, at most 1,024
+//	12   u32  features, all of which have to be known; 0
+//	16   u64  holder: the party word of who holds the lock alone, or has claimed it; 0 nobody
+//	24   u64  reserved
+//	32   n x u64  who waits, a party word each, one for a process; 0 free
+//	then n x u64  who has a share, one for each share
+//
+// All changes are a compare and swap. To hold the lock alone, put the own word
+// into holder in place of 0 or of one who has ended, then wait until all shares
+// are 0 or of processes that have ended. To share it, put the own word into a
+// place among the shares, then look at holder: the share stands if that is 0, or
+// has ended and can be changed to 0; else take it back as at a release. To
+// release, put 0 in holder, or 0 in the place of a share and ring holder; then
+// put 0 in each place of who waits and ring it. Who waits takes a place before
+// it looks at holder once more and sleeps; without a place it looks every
+// millisecond. Who replaced one that had ended was told; who then gives up
+// before it has the lock puts that word back.
 //
 // # Tables of contents
 //

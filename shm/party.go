@@ -37,16 +37,22 @@ type party struct {
 	ask     func(ctx context.Context, slot uint32) (*bell, error) // the supervisor, for a latch
 
 	mu    sync.Mutex
-	bells map[uint32]*bell  // by slot: they are kept over restarts
-	ends  map[*end]struct{} // queues' ends that are attached
-	over  bool              // nothing can be attached any more
+	bells map[uint32]*bell // by slot: they are kept over restarts
+	holds map[holding]struct{}
+	over  bool // nothing can be attached any more
+}
+
+// holding is what a process has in shared memory that must not outlive it.
+type holding interface {
+	// abandon gives it up, in the place of its user; any goroutine calls it.
+	abandon()
 }
 
 // spins is about half the cost of a wake-up between two CPUs.
 const spins = 500
 
 func newParty(word uint64, l *Latch) *party {
-	p := &party{word: word, latch: l, bells: map[uint32]*bell{}, ends: map[*end]struct{}{}}
+	p := &party{word: word, latch: l, bells: map[uint32]*bell{}, holds: map[holding]struct{}{}}
 	if runtime.NumCPU() > 1 {
 		p.spins = spins
 	}
@@ -110,31 +116,30 @@ func (p *party) ring(word uint64) {
 	}
 }
 
-func (p *party) add(e *end) error {
+func (p *party) add(h holding) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
 		return ErrNotAttached
 	}
-	p.ends[e] = struct{}{}
+	p.holds[h] = struct{}{}
 	return nil
 }
 
-func (p *party) remove(e *end) {
+func (p *party) remove(h holding) {
 	p.mu.Lock()
-	delete(p.ends, e)
+	delete(p.holds, h)
 	p.mu.Unlock()
 }
 
-// endAll detaches all ends, for their users find out when they next look; what
-// they did not flush is lost.
+// endAll gives up all that is held. Its users find out when they next look.
 func (p *party) endAll() {
 	p.mu.Lock()
-	ends := p.ends
-	p.ends = map[*end]struct{}{}
+	holds := p.holds
+	p.holds = map[holding]struct{}{}
 	p.mu.Unlock()
-	for e := range ends {
-		e.markDetached()
+	for h := range holds {
+		h.abandon()
 	}
 }
 
@@ -224,7 +229,7 @@ func (w *Worker) asParty() (*party, error) {
 	return w.party, nil
 }
 
-// endParty detaches what this process has attached in shared memory; closed
+// endParty gives up what this process holds in shared memory; closed
 // also gives up what it holds for it.
 func (w *Worker) endParty(closed bool) {
 	w.partyMu.Lock()

@@ -267,6 +267,9 @@ func (e *end) markDetached() {
 	e.party.ring(e.receiver.Load())
 }
 
+// abandon detaches the queue; what was not flushed is lost.
+func (e *end) abandon() { e.markDetached() }
+
 // fail remembers that the memory is damaged.
 func (e *end) fail(format string, args ...any) error {
 	e.broken = fmt.Errorf("cannot use queue: %w", damaged(format, args...))

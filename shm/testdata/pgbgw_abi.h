@@ -113,6 +113,8 @@ struct pgbgw_slot_entry {
 #define PGBGW_QUEUE_MAGIC UINT64_C(0x31514d5747424750) /* "PGBGWMQ1" */
 #define PGBGW_TOC_MAGIC UINT64_C(0x31434f5447424750)   /* "PGBGTOC1" */
 
+#define PGBGW_LOCK_MAGIC UINT64_C(0x31574c5747424750)  /* "PGBGWLW1" */
+
 #define PGBGW_MIN_QUEUE_SIZE 64
 #define PGBGW_WIDE_QUEUE 4096
 #define PGBGW_MAX_MESSAGE 0x3fffffff
@@ -158,6 +160,17 @@ struct pgbgw_toc_entry {
 	uint64_t key;
 	uint64_t offset;
 	uint64_t size;
+	uint64_t reserved;
+};
+
+#define PGBGW_MAX_PLACES 1024
+
+/* two arrays of uint64_t follow, places long: who waits, who shares */
+struct pgbgw_lock_header {
+	uint64_t magic;
+	uint32_t places;
+	uint32_t features;
+	uint64_t holder;
 	uint64_t reserved;
 };
 

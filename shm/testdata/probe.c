@@ -65,5 +65,9 @@ int main(void)
 
 	TYPE(toc_entry);
 	FIELD(toc_entry, key); FIELD(toc_entry, offset); FIELD(toc_entry, size);
+
+	NUMBER(LOCK_MAGIC); NUMBER(MAX_PLACES);
+	TYPE(lock_header);
+	FIELD(lock_header, magic); FIELD(lock_header, places); FIELD(lock_header, features); FIELD(lock_header, holder);
 	return 0;
 }

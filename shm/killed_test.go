@@ -176,6 +176,97 @@ func queueChild(t *testing.T) {
 	}
 }
 
+// TestLockKilled kills a worker that takes a lock in both modes, with SIGKILL
+// and at any point: the next taker gets it (BGW-160), and is told if the worker
+// held it alone.
+func TestLockKilled(t *testing.T) {
+	if os.Getenv("SHM_TEST_CHILD") != "" {
+		lockChild(t)
+		return
+	}
+	told := 0
+	for seed := range uint64(20) {
+		if killLockWorker(t, rand.New(rand.NewPCG(seed, 6))) {
+			told++
+		}
+	}
+	if told == 0 {
+		t.Error("BGW-160: no worker was killed as it held the lock")
+	}
+}
+
+func killLockWorker(t *testing.T, random *rand.Rand) (told bool) {
+	s := newSupervisor(t)
+	p := parentParty(t, s)
+	data, _, err := attached(t, s.segment).areas.find("lock", 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := memory(data).word64(248)
+	l, err := p.createLock(data[:LockSize(4)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := Entry{Generation: 17, Start: 2, State: StateRunning, Name: "test worker"}
+	s.table.Set(3, entry)
+	c := workerProcess(t, s, "TestLockKilled")
+	for after := 1 + random.Uint64N(5000); count.Load() < after; {
+		if died, err := l.Acquire(t.Context()); died || err != nil {
+			t.Fatalf("died %v, error %v\n%s", died, err, c.Stdout)
+		}
+		l.Release()
+	}
+	for range random.IntN(5000) {
+		runtime.Gosched()
+	}
+	c.Process.Kill()
+	c.Wait()
+	held := l.holder.Load() != 0 && !l.shared()
+	entry.State, entry.Status, entry.Pid = StateRestarting, StatusStopped, 0
+	s.table.Set(3, entry)
+	told, err = l.Acquire(context.Background())
+	if err != nil || held && !told {
+		t.Errorf("BGW-160: held %v, told %v, error %v", held, told, err)
+	}
+	if !l.Release() {
+		t.Error("BGW-160: it is not held")
+	}
+	return told
+}
+
+// lockChild takes a lock again and again until it is killed, and counts.
+func lockChild(t *testing.T) {
+	w, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Attach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	data, _, err := w.Area("lock", 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := memory(data).word64(248)
+	l, err := w.OpenLock(data[:LockSize(4)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := l.Acquire(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			count.Add(1)
+		}
+		l.Release()
+		if _, err := l.AcquireShared(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		l.ReleaseShared()
+	}
+}
+
 // TestQueueWorker uses queues through a Worker: only while attached; detaching
 // detaches them.
 func TestQueueWorker(t *testing.T) {
