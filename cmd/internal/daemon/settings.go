@@ -132,7 +132,9 @@ func (d *Daemon) reload(ctx context.Context) error {
 	}
 	r, err := d.apply(c)
 	if err != nil {
-		d.log.Error("reload failed", "error", err, journal.Event(journal.ReloadFailed))
+		if !errors.Is(err, supervise.ErrShuttingDown) { // an end has overtaken it: there is nothing to mend
+			d.log.Error("reload failed", "error", err, journal.Event(journal.ReloadFailed))
+		}
 		return busError(err)
 	}
 	d.outcome.Store(&reloadOutcome{text: "ok", at: time.Now()})
