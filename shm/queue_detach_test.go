@@ -1,0 +1,162 @@
+package shm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestQueueSenderDetached holds BGW-148: all whole messages, then DETACHED; the
+// part of another one is dropped.
+func TestQueueSenderDetached(t *testing.T) {
+	s, r := testQueue(t, 64+120)
+	for n := range 3 {
+		if err := s.TrySend(NoFlush, message(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.TrySend(NoFlush, message(1000)); err != ErrWouldBlock {
+		t.Fatalf("got %v", err)
+	}
+	s.Detach()
+	s.Detach()
+	for n := range 3 {
+		if got, err := r.Receive(t.Context()); err != nil || !bytes.Equal(got, message(n)) {
+			t.Errorf("BGW-148: message %d is %v, %v", n, got, err)
+		}
+	}
+	for range 2 {
+		if _, err := r.Receive(t.Context()); err != ErrDetached {
+			t.Errorf("BGW-148: at the end: %v", err)
+		}
+	}
+	if _, err := r.TryReceive(); err != ErrDetached {
+		t.Errorf("BGW-148: nowait: %v", err)
+	}
+	if err := s.TrySend(Flush); err != ErrDetached {
+		t.Errorf("who has detached sends: %v", err)
+	}
+}
+
+// TestQueueReceiverDetached holds BGW-149, for one that sends and for one that
+// sleeps.
+func TestQueueReceiverDetached(t *testing.T) {
+	s, r := testQueue(t, 128)
+	done := make(chan error, 1)
+	go func() { done <- s.Send(t.Context(), Flush, message(1000)) }()
+	untilFlag(s.Queue, queueSenderWaits)
+	r.Detach()
+	if err := <-done; err != ErrDetached {
+		t.Errorf("BGW-149: who sleeps: %v", err)
+	}
+	if err := s.TrySend(Flush, nil); err != ErrDetached {
+		t.Errorf("BGW-149: nowait: %v", err)
+	}
+	if err := s.Flush(); err != ErrDetached {
+		t.Errorf("BGW-149: flush: %v", err)
+	}
+}
+
+// TestQueueDetachWakesReceiver is the other direction.
+func TestQueueDetachWakesReceiver(t *testing.T) {
+	s, r := testQueue(t, 128)
+	done := make(chan error, 1)
+	go func() { _, err := r.Receive(t.Context()); done <- err }()
+	untilFlag(r.Queue, queueReceiverWaits)
+	s.Detach()
+	if err := <-done; err != ErrDetached {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestQueueExpected holds BGW-150: a worker that stops before it attaches
+// detaches the queue, for one that waits, that attaches a handle while it
+// waits, and that does not wait.
+func TestQueueExpected(t *testing.T) {
+	a, _ := testParties(t)
+	a.latch.sleepers.every = time.Millisecond
+	for _, wait := range []func(*Receiver) error{
+		func(r *Receiver) error { _, err := r.Receive(context.Background()); return err },
+		func(r *Receiver) error { return r.WaitAttach(context.Background()) },
+	} {
+		a.noWorker.Store(false)
+		q, err := a.createQueue(make([]byte, 128))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := q.AttachReceiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Expect(Handle{Slot: 2, Generation: 17})
+		done := make(chan error, 1)
+		go func() { done <- wait(r) }()
+		untilFlag(q, queueReceiverWaits)
+		a.noWorker.Store(true)
+		if err := <-done; err != ErrDetached && !errors.Is(err, ErrDetached) {
+			t.Errorf("BGW-150: got %v", err)
+		}
+		if _, err := r.TryReceive(); err != ErrDetached {
+			t.Errorf("BGW-150: nowait: %v", err)
+		}
+	}
+	// It stopped, but it had sent before.
+	a, b := testParties(t)
+	s, r := testQueueOf(t, b, a, make([]byte, 128))
+	r.Expect(Handle{Slot: 2, Generation: 17})
+	if err := s.Send(t.Context(), Flush, message(5)); err != nil {
+		t.Fatal(err)
+	}
+	a.noWorker.Store(true)
+	a.gone.Store(true)
+	if got, err := r.Receive(t.Context()); err != nil || !bytes.Equal(got, message(5)) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := r.Receive(t.Context()); err != ErrDetached {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestQueueNobody is our answer to BGW-151: a wait that nothing could end is an
+// error; one that a context ends, ends with it.
+func TestQueueNobody(t *testing.T) {
+	a, _ := testParties(t)
+	q, err := a.createQueue(make([]byte, 128))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := q.AttachReceiver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Receive(context.Background()); err != ErrNoPeer {
+		t.Errorf("BGW-151: receive: %v", err)
+	}
+	if err := r.WaitAttach(context.Background()); err != ErrNoPeer {
+		t.Errorf("BGW-151: wait: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := r.Receive(ctx); done <- err }()
+	untilFlag(q, queueReceiverWaits)
+	cancel()
+	if err := <-done; err != context.Canceled {
+		t.Errorf("BGW-151: a context that ends: %v", err)
+	}
+	other, err := a.createQueue(make([]byte, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := other.AttachSender()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(context.Background(), Flush, nil); err != nil {
+		t.Errorf("a message that fits waits for nobody: %v", err)
+	}
+	if err := s.Send(context.Background(), Flush, message(8)); err != ErrNoPeer {
+		t.Errorf("BGW-151: send: %v", err)
+	}
+}
