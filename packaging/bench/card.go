@@ -37,8 +37,12 @@ func card(ctx context.Context, w io.Writer, b *lab) error {
 
 // step prints what one step of the state machine takes in tables of several
 // sizes: the benchmark that the package has for itself.
-func step(ctx context.Context, w io.Writer) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Step", "-benchtime", "200ms", "./units/supervise")
+func step(ctx context.Context, w io.Writer, opt options) {
+	each := "200ms"
+	if opt.quick {
+		each = "20ms"
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Step", "-benchtime", each, "./units/supervise")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(w, "The state machine's step is not measured: %v\n%s\n", err, out)

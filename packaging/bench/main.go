@@ -122,7 +122,7 @@ func newFlags(stderr io.Writer) (*options, *flag.FlagSet) {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
 	}
-	f.BoolVar(&o.quick, "quick", false, "two minutes at most: 2 rounds, 1,000 restarts, short windows")
+	f.BoolVar(&o.quick, "quick", false, "two and a half minutes at most: 2 rounds, 1,000 restarts, short windows, no up500")
 	f.IntVar(&o.rounds, "rounds", 5, "`number` of interleaved rounds")
 	f.IntVar(&o.samples, "samples", 20, "single measurements of a supervisor in each round, 1 to 200")
 	f.IntVar(&o.soak, "soak", 10000, "`number` of restarts among which the worst is looked for")
@@ -147,8 +147,8 @@ func (o *options) check(f *flag.FlagSet) error {
 			"soak":      func() { o.soak = 1000 },
 			"soak-time": func() { o.soakTime = 4 * time.Second },
 			"window":    func() { o.window = 2 * time.Second },
-			"quiet":     func() { o.quiet = 250 * time.Millisecond },
-			"budget":    func() { o.budget = 100 * time.Second },
+			"quiet":     func() { o.quiet = 50 * time.Millisecond },
+			"budget":    func() { o.budget = 125 * time.Second },
 		}
 		for name, set := range quick {
 			if !given[name] {
@@ -211,7 +211,7 @@ func lifecycle(ctx context.Context, w io.Writer, b *lab, opt options) error {
 	}
 	fmt.Fprintln(w)
 	if opt.wants(opt.scenarios, "step") {
-		step(ctx, w)
+		step(ctx, w, opt)
 	}
 	debug.SetGCPercent(400)
 	r := &runner{opt: opt, out: w, lab: b, results: results{}, noted: map[string]bool{}}

@@ -184,10 +184,11 @@ func idleTicks() float64 {
 	return idle + wait
 }
 
-// quiet waits up to limit for a quarter of a second in which the cores are
-// nine tenths idle, and says whether it came.
+// quiet waits up to limit for a quarter of a second, or limit if that is less
+// but 50 ms at least, in which the cores are nine tenths idle, and says whether
+// it came.
 func quiet(ctx context.Context, cores int, limit time.Duration) bool {
-	const look = 250 * time.Millisecond
+	look := min(250*time.Millisecond, max(limit, 50*time.Millisecond))
 	const ticks = 100 // per second and core
 	for end := time.Now().Add(limit); ; {
 		before := idleTicks()

@@ -44,6 +44,12 @@ type scenario struct {
 
 func allRounds(o options) int { return o.rounds }
 func fewRounds(o options) int { return (min(o.rounds, 5) + 1) / 2 }
+func notQuick(o options) int {
+	if o.quick && o.scenarios == "" {
+		return 0
+	}
+	return fewRounds(o)
+}
 func oneRound(options) int    { return 1 }
 
 // scenarios in the order in which they are run: what is judged comes first, in
@@ -57,7 +63,7 @@ var scenarios = []scenario{
 		return m.register(ctx, p, "register-glibc", "worker-glibc")
 	}},
 	{"up100", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 100) }},
-	{"up500", fewRounds, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 500) }},
+	{"up500", notQuick, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 500) }},
 	{"thousand", fewRounds, (*measuring).thousand},
 	{"terminate", allRounds, (*measuring).terminate},
 	{"soak", oneRound, (*measuring).soak},
@@ -153,10 +159,11 @@ func (m *measuring) register(ctx context.Context, p peer, id, program string) er
 	return stopAndReturn(ctx, p, n)
 }
 
-// restart: of 100 workers, some leave with status 1 on SIGUSR2, others are
-// killed, one at a time; each once, so that all are old enough.
+// restart: of twice as many workers as samples, half leave with status 1 on
+// SIGUSR2 and half are killed, one at a time; each once, so that all are old
+// enough.
 func (m *measuring) restart(ctx context.Context, p peer) error {
-	n := max(100, 2*m.opt.samples)
+	n := 2 * m.opt.samples
 	return withWorkers(ctx, p, n, "worker-nolibc", func() error {
 		pids, err := pidsOf(p, 0, n)
 		if err != nil {
@@ -191,11 +198,11 @@ func exitOne(ctx context.Context, p peer, i, pid int) (float64, error) {
 }
 
 // killSome kills workers behind the first samples one by one; a peer that
-// resets everything at a kill shows it twice.
+// resets everything at a kill shows it once a round.
 func (m *measuring) killSome(ctx context.Context, p peer, pids []int) error {
 	n := m.opt.samples
 	if p.traits().killResets {
-		n = min(n, 2)
+		n = 1
 	}
 	for k := range n {
 		i := m.opt.samples + k
@@ -337,7 +344,7 @@ func (m *measuring) terminate(ctx context.Context, p peer) error {
 // workers that each is old enough when its turn comes again.
 func (m *measuring) soak(ctx context.Context, p peer) error {
 	n := 100
-	if p.traits().minLife > 0 {
+	if p.traits().minLife > 0 && !m.opt.quick {
 		n = m.fit(p, 500)
 	}
 	return withWorkers(ctx, p, n, "worker-nolibc", func() error {
