@@ -21,6 +21,11 @@
 // never trusts a signal, and never lets one method wait for another: each call has its goroutine, each wait a deadline,
 // each connection a bound on both.
 //
+// What it cannot prevent: dbus-daemon charges a sender for what its receivers have not read, and stops reading from who has
+// 127 MiB outstanding. A peer that asks for much and reads nothing stalls the Server's answers in this way, as it does
+// any service's on that broker, until it leaves; workers run on, and publishing does not block. dbus-broker charges the
+// receiver.
+//
 // Publishing ([Server.Changed], [Server.Added], [Server.Removed], [Server.NotifyOwner]) does not block and may be called
 // while the bus is away. A signal is a hint, dropped by a broker when its receiver is out of quota; truth is what the
 // properties and GetBackgroundWorkerPid say.
