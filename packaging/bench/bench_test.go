@@ -214,11 +214,46 @@ Pss:                   8 kB
 	}
 }
 
+// Switches are counted over all threads: the sleeps of this test make some.
+func TestSwitches(t *testing.T) {
+	before, err := switches([]int{os.Getpid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if hasEnded(os.Getpid(), 5*time.Millisecond) {
+			t.Fatal("this process has ended")
+		}
+	}
+	after, err := switches([]int{os.Getpid()})
+	if err != nil || after < before+5 {
+		t.Errorf("switches went from %v to %v: %v", before, after, err)
+	}
+}
+
+// Some ways of pg-bgw are measured only where they matter.
+func TestThose(t *testing.T) {
+	var r runner
+	for _, w := range []way{byTemplate, byBus, byControl} {
+		r.peers = append(r.peers, newPgbgw(w)(seat{}))
+	}
+	for scenario, want := range map[string]int{"register": 3, "up100": 3, "terminate": 2, "restart": 1, "idle": 1} {
+		if got := len(r.those(scenario)); got != want {
+			t.Errorf("%s is measured in %d ways, want %d", scenario, got, want)
+		}
+	}
+	for _, s := range scenarios {
+		if len(r.those(s.name)) == 0 {
+			t.Errorf("%s is not measured of pg-bgw", s.name)
+		}
+	}
+}
+
 // Bad command lines are refused before anything is made.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"nothing"}, {"lifecycle", "-rounds", "0"}, {"lifecycle", "-samples", "201"}, {"lifecycle", "extra"},
-		{"lifecycle", "-scenarios", "none"}, {"lifecycle", "-max-processes", "1"}, {"dial"},
+		{"lifecycle", "-scenarios", "none"}, {"lifecycle", "-max-processes", "1"}, {"dial"}, {controlCommand},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), args, &out, &out)
