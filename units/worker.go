@@ -65,7 +65,8 @@ type Worker struct {
 	StopOnDemotion Demotion
 	Logs           Logs
 
-	StopWithOwner bool // dynamic only: terminate it when its owner goes
+	Template      string // label of the template that it was made from; only told, never obeyed
+	StopWithOwner bool   // dynamic only: terminate it when its owner goes
 }
 
 // A Connection is what a worker with BACKEND_DATABASE_CONNECTION connects to.

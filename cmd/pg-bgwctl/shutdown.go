@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const shutdownLong = `End the service as PostgreSQL's pg_ctl stop does. smart: take no new workers, wait
-for those that run to end by themselves. fast: stop them now, by their kill signal.
+const shutdownLong = `End the service as PostgreSQL's pg_ctl stop does. smart: run on, taking
+new workers, until the servers have no clients of others. fast: stop them now, by their kill signal.
 immediate: kill them. "systemctl stop pg-bgw" is fast. The command returns when the
 shutdown has begun.`
 

@@ -20,7 +20,7 @@
 
 # How long workers outlast the beginning of a smart stop of their server, or smart
 # shutdown of pg-bgw, where the server's other clients cannot be counted.
-#smart_stop_grace = "infinity"
+#smart_stop_grace = "30s"
 
 # The starts that a server's coming up or promotion brings about are spread over
 # this time at random: at most an hour.

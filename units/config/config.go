@@ -102,7 +102,7 @@ func DefaultSettings() Settings {
 		MaxParallelWorkers: 8,
 		RestartAfterCrash:  true,
 		LogLevel:           slog.LevelInfo,
-		SmartStopGrace:     units.Infinity,
+		SmartStopGrace:     30 * time.Second,
 	}
 }
 

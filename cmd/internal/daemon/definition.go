@@ -238,7 +238,7 @@ func (d *Daemon) instanceOf(template, argument string, over dbusapi.Definition) 
 	if over.Set.Has(dbusapi.KeyExtra) {
 		w.Extra = slices.Clone(over.Extra)
 	}
-	w.StopWithOwner = over.StopWithOwner
+	w.StopWithOwner, w.Template = over.StopWithOwner, template
 	if w.Server == "" {
 		w.Server = d.defaultServer()
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"syscall"
 
 	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
 	"github.com/pg-bgw/pg-bgw/dbusapi"
@@ -79,8 +80,7 @@ func (d *Daemon) logChange(c supervise.Change) {
 		}
 		d.log.Log(d.ctx, level, "worker unregistered", workerAttrs(i)...)
 	case supervise.Crashed:
-		d.log.Warn("a worker ended while it was attached: every other attached worker of its segment is ended",
-			append(workerAttrs(i), "segment", c.Segment)...)
+		d.logCrash(c)
 	case supervise.Renewed:
 		d.log.Log(d.ctx, slog.LevelWarn, "segment renewed", journal.Event(journal.SegmentReset), slog.String("segment", c.Segment),
 			slog.Uint64("incarnation", c.Incarnation))
@@ -89,13 +89,23 @@ func (d *Daemon) logChange(c supervise.Change) {
 	}
 }
 
+// logCrash says why a segment's workers are ended: one of them, or their server.
+func (d *Daemon) logCrash(c supervise.Change) {
+	if c.Server != "" {
+		d.log.Warn("a server crashed: every attached worker of the segment is ended", "server", c.Server, "segment", c.Segment)
+		return
+	}
+	d.log.Warn("a worker ended while it was attached: every other attached worker of its segment is ended",
+		append(workerAttrs(c.Info), "segment", c.Segment)...)
+}
+
 // logExit follows PostgreSQL: exit code 0 only at debug level (BGW-116).
 func (d *Daemon) logExit(c supervise.Change) {
 	i := c.Info
 	switch asked := c.Before.State == units.Stopping; {
 	case i.Exit.Code == 0 && i.Exit.Signal == 0:
 		d.worker(i, slog.LevelDebug, journal.WorkerExited, "worker "+i.Exit.String())
-	case i.Exit.Abnormal() && !asked:
+	case i.Exit.Abnormal() && !asked, i.Exit.Signal == syscall.SIGKILL:
 		d.worker(i, slog.LevelWarn, journal.WorkerCrashed, "worker "+i.Exit.String())
 	default:
 		d.worker(i, journal.LevelNotice, journal.WorkerExited, "worker "+i.Exit.String())
