@@ -22,15 +22,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// need skips the test where a program is missing, and fails where the
+// environment promises it.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is needed: %v", program, err)
+		}
+		t.Skipf("%s is needed: %v", program, err)
+	}
+}
+
 // newTestLab is a lab that ends with the test; it needs a C compiler.
 func newTestLab(t *testing.T) *lab {
 	t.Helper()
-	if _, err := exec.LookPath("cc"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("a C compiler is needed")
-		}
-		t.Skip("a C compiler is needed")
-	}
+	need(t, "cc")
 	t.Setenv("TMPDIR", t.TempDir())
 	b, err := newLab(t.Context())
 	if err != nil {

@@ -38,22 +38,31 @@ func claim(scratch string) (*os.File, error) {
 }
 
 // clearDead ends and removes what dead runs below parent have left. A
-// directory that is not claimed by anybody's rules, or by somebody alive, is let be.
+// directory that nobody has claimed, that somebody alive has, or that is another
+// user's, is let be.
 func clearDead(parent string) error {
 	dirs, _ := filepath.Glob(filepath.Join(parent, scratchPrefix+"*"))
 	var all error
 	for _, dir := range dirs {
-		if _, err := os.Stat(claimPath(dir)); err != nil {
+		if !isOurs(dir) || !isOurs(claimPath(dir)) {
 			continue
 		}
 		f, err := claim(dir)
 		if err != nil {
-			continue // it lives, or is another user's
+			continue // it lives
 		}
 		killBelow(dir)
 		all = errors.Join(all, clearCgroups(filepath.Base(dir)), os.RemoveAll(ledgersOf(dir)), os.RemoveAll(dir), f.Close())
 	}
 	return all
+}
+
+// isOurs says whether path is there, is no link, and belongs to this user: all
+// may write where scratch directories are.
+func isOurs(path string) bool {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK && int(st.Uid) == os.Geteuid()
 }
 
 // killBelow kills every process whose program is below dir.
@@ -90,9 +99,9 @@ func clearCgroups(name string) error {
 	if mount == "" {
 		return nil
 	}
-	groups, _ := filepath.Glob(filepath.Join(mount, name+"*"))
+	groups, _ := filepath.Glob(filepath.Join(mount, name+"-*"))
 	var all error
-	for _, g := range groups {
+	for _, g := range append(groups, filepath.Join(mount, name)) {
 		if err := os.WriteFile(filepath.Join(g, "cgroup.kill"), []byte("1"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			all = errors.Join(all, err)
 		}

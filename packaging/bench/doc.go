@@ -17,5 +17,6 @@
 //
 // It never touches the installed system: everything runs in scratch
 // directories, under processes of its own that end with it, on Ctrl-C as well.
+// What a run that was killed has left behind, the next one clears away.
 // packaging/dev calls it through the script run in this directory.
 package main

@@ -35,7 +35,8 @@ func soon(t *testing.T, what string, cond func() bool) {
 // A run that is killed leaves no process, and the next one none of its
 // directories and cgroups.
 func TestKilledRun(t *testing.T) {
-	newTestLab(t) // needs what a lab needs, and sets TMPDIR
+	need(t, "cc")
+	need(t, "dbus-daemon")
 	tmp := t.TempDir()
 	self, err := os.Executable()
 	if err != nil {
@@ -123,8 +124,15 @@ func TestClearDeadSparesTheLiving(t *testing.T) {
 		}
 	}
 	f.Close()
+	trap := filepath.Join(tmp, scratchPrefix+"3")
+	if err := os.Symlink(alive, trap); err != nil {
+		t.Fatal(err)
+	}
 	if err := clearDead(tmp); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Lstat(trap); err != nil {
+		t.Error("a link to a directory was followed or removed")
 	}
 	if _, err := os.Stat(alive); err == nil {
 		t.Error("a dead run's directory is still there")
