@@ -160,3 +160,26 @@ func TestQueueNobody(t *testing.T) {
 		t.Errorf("BGW-151: send: %v", err)
 	}
 }
+
+// TestQueueLastWords: a message that was sent just before the detach is not
+// lost to a receiver that looks at the same moment.
+func TestQueueLastWords(t *testing.T) {
+	a, b := testParties(t)
+	for range 5000 {
+		s, r := testQueueOf(t, a, b, make([]byte, 128))
+		go func() {
+			s.TrySend(Flush)
+			s.Detach()
+		}()
+		got := 0
+		var err error
+		for err == nil || err == ErrWouldBlock {
+			if _, err = r.TryReceive(); err == nil {
+				got++
+			}
+		}
+		if got != 1 || err != ErrDetached {
+			t.Fatalf("BGW-148: %d messages, %v", got, err)
+		}
+	}
+}

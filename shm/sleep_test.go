@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestQueueSteadyState holds the counts: a message that fits costs no
@@ -219,33 +220,39 @@ func TestReaderLeaves(t *testing.T) {
 func TestRingIsNotStolen(t *testing.T) {
 	a, b := testParties(t)
 	s, r := testQueueOf(t, a, b, make([]byte, 128))
-	stop := make(chan struct{})
-	var thief sync.WaitGroup
-	thief.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				b.latch.IsSet()
-				b.latch.Reset()
-			}
-		}
-	})
-	r.party.spins = 0
-	for range 1000 {
-		received := make(chan error, 1)
-		go func() { _, err := r.Receive(t.Context()); received <- err }()
-		untilFlag(r.Queue, queueReceiverWaits)
-		if err := s.Send(t.Context(), Flush, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-received; err != nil {
-			t.Fatal(err)
-		}
+	b.latch.sleepers.reading.Lock() // nobody else reads
+	defer b.latch.sleepers.reading.Unlock()
+	received := make(chan error, 1)
+	go func() { _, err := r.Receive(t.Context()); received <- err }()
+	untilFlag(r.Queue, queueReceiverWaits)
+	if err := s.Send(t.Context(), Flush, nil); err != nil {
+		t.Fatal(err)
 	}
-	close(stop)
-	thief.Wait()
+	b.latch.IsSet()
+	if err := <-received; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPatrolBesideLatch: the reader waits for the latch, without an end; one who
+// waits for a queue comes later, and its peer's silent death is noticed.
+func TestPatrolBesideLatch(t *testing.T) {
+	a, b := testParties(t)
+	b.latch.sleepers.every = time.Millisecond
+	_, r := testQueueOf(t, a, b, make([]byte, 128))
+	ctx, cancel := context.WithCancel(t.Context())
+	var latch sync.WaitGroup
+	latch.Go(func() { b.latch.Wait(ctx, -1) })
+	untilWaiting(b.latch)
+	received := make(chan error, 1)
+	go func() { _, err := r.Receive(t.Context()); received <- err }()
+	untilFlag(r.Queue, queueReceiverWaits)
+	b.gone.Store(true)
+	if err := <-received; err != ErrDetached {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	latch.Wait()
 }
 
 // TestLatchClosedForAll: the end of the latch ends all waits.
