@@ -213,7 +213,8 @@ func (w *Worker) enter(ctx context.Context, a *attachment) error {
 // Detach tells the supervisor that this process uses the segment no more; how
 // it ends is then its own affair. What Area returned must not be used any
 // longer; it stays mapped, so that a mistake is no fault. Its queues are
-// detached: what was sent without a flush is lost. Not attached is no error.
+// detached (what was sent without a flush is lost), its locks released. Not
+// attached is no error.
 func (w *Worker) Detach(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
