@@ -156,6 +156,12 @@ func (w *Worker) checkProcess(fs *Faults) {
 	if n := w.Resources.Nice; n < -20 || n > 19 {
 		fs.add("resources.nice", "use -20 to 19", "%d is out of range", n)
 	}
+	if len(w.Sandbox.ReadOnlyPaths) > 0 {
+		fs.add("sandbox.read_only_paths", "leave it out", "this version cannot keep a worker to it")
+	}
+	if len(w.Sandbox.ReadWritePaths) > 0 {
+		fs.add("sandbox.read_write_paths", "leave it out", "this version cannot keep a worker to it")
+	}
 	if w.Attach == AttachNever && w.Module() {
 		fs.add("attach", `use "always"`, "a module cannot do without its segment")
 	}

@@ -53,6 +53,9 @@ func TestSanityCheck(t *testing.T) {
 			w.Flags |= units.Interruptible | db
 			w.StartTime = units.RecoveryFinished
 		}, nil},
+		{"paths that nothing enforces", func(w *units.Worker) {
+			w.Sandbox = units.Sandbox{ReadOnlyPaths: []string{"/etc"}, ReadWritePaths: []string{"/tmp"}}
+		}, []string{"sandbox.read_only_paths", "sandbox.read_write_paths"}},
 		{"BGW-006: -2 s", func(w *units.Worker) { w.RestartTime = -2 }, []string{"restart_time"}},
 		{"BGW-006: the least", func(w *units.Worker) { w.RestartTime = math.MinInt32 }, []string{"restart_time"}},
 		{"BGW-007: never", func(w *units.Worker) { w.RestartTime = -1 }, nil},

@@ -81,7 +81,7 @@ type Connection struct {
 type Resources struct {
 	Cgroup      map[string]string
 	OOMScoreAdj int // -1000..1000; 0 is the default for a worker
-	Nice        int // -20..19
+	Nice        int // -20..19; 0: the daemon's
 	NoFile      uint64
 	Core        uint64 // bytes; 0 means no limit set
 }

@@ -157,9 +157,10 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 		fail(status, STEP_SANDBOX, error);
 	if ((error = child_files(r, &status)))
 		fail(status, STEP_FILES, error);
-	if (r->oom_score_adj != in->oom_score_adj && (error = set_oom_score(r->oom_score_adj)))
+	if (r->oom_score_adj != in->oom_score_adj && (error = set_oom_score(r->oom_score_adj)) &&
+	    !(error == EACCES && r->oom_score_adj == 0)) /* 0 is no wish: an unprivileged daemon with more keeps its own */
 		fail(status, STEP_OOM_SCORE, error);
-	if (r->nice != in->nice && setpriority(PRIO_PROCESS, 0, r->nice))
+	if (r->nice != 0 && r->nice != in->nice && setpriority(PRIO_PROCESS, 0, r->nice))
 		fail(status, STEP_NICE, errno);
 	if ((error = set_rlimits(r)))
 		fail(status, STEP_RLIMIT, error);

@@ -26,7 +26,7 @@ func newInstantiate(a *app) *cobra.Command {
 		Use:     "instantiate TEMPLATE [ARGUMENT] [KEY=VALUE...]",
 		Short:   "Register a worker from a template",
 		Long:    instantiateLong,
-		Example: "  pg-bgwctl instantiate vacuum mydb\n  pg-bgwctl instantiate vacuum mydb restart_time=never main_arg=7",
+		Example: "  pg-bgwctl instantiate vacuum mydb\n  pg-bgwctl instantiate vacuum mydb name=mydb main_arg=7",
 		Args:    between(1, -1, "a template"),
 	}
 	wait.register(cmd, "it runs")

@@ -110,7 +110,7 @@ func checkPolicy(t *testing.T, m *machine) {
 			t.Errorf("%s: %s", user, out)
 		}
 	}
-	if out := m.run(t, "journalctl", "--no-pager", "--unit=dbus.service", "--output=cat"); strings.Contains(out, "pgbgw1") {
+	if out := m.run(t, "journalctl", "--no-pager", "--boot", "--unit=dbus.service", "--output=cat"); strings.Contains(out, "pgbgw1") {
 		t.Errorf("the bus complains about our files:\n%s", out)
 	}
 }

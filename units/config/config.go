@@ -109,7 +109,7 @@ func DefaultSettings() Settings {
 // A Segment is the shared memory of the workers that name it.
 type Segment struct {
 	Name      string
-	Size      uint64 // bytes, a multiple of the page size, 1 MiB..1 TiB
+	Size      uint64 // bytes, a multiple of the page size, 2 MiB..1 TiB
 	HugePages HugePages
 }
 

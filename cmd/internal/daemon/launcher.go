@@ -46,7 +46,7 @@ func (l *launcher) Start(s supervise.Start, started func(supervise.Process, erro
 		p.close()
 		if err != nil {
 			l.control.drop(s.Run)
-			started(nil, err)
+			started(nil, startError(err))
 			return
 		}
 		started(process{proc}, nil)
@@ -55,6 +55,20 @@ func (l *launcher) Start(s supervise.Start, started func(supervise.Process, erro
 		l.output.finish(s.Run)
 		exited(exitOf(x))
 	})
+}
+
+// startError is err without the worker's name, which everybody who is shown
+// the reason of a state knows.
+func startError(err error) error {
+	e, ok := errors.AsType[*launch.StartError](err)
+	if !ok {
+		return err
+	}
+	text := strings.TrimSpace(e.Step.String() + " " + e.Object)
+	if e.Hint != "" {
+		return fmt.Errorf("%s: %w (%s)", text, e.Err, e.Hint)
+	}
+	return fmt.Errorf("%s: %w", text, e.Err)
 }
 
 // prepared is what a start holds until the launcher has it.

@@ -66,7 +66,7 @@ func (d *Daemon) logChange(c supervise.Change) {
 	case supervise.Started:
 		d.worker(i, journal.LevelNotice, journal.WorkerStarted, "worker started")
 	case supervise.StartFailed:
-		d.worker(i, slog.LevelWarn, journal.WorkerCrashed, "worker could not be started")
+		d.worker(i, slog.LevelWarn, journal.WorkerStartFailed, "worker could not be started")
 	case supervise.Exited:
 		d.logExit(c)
 	case supervise.Updated:
