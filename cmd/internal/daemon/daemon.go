@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,11 @@ var errNotWanted = errors.New("asked to end during the start")
 // always would rather collect more often than be large.
 const gcPercent = 25
 
+// processors is how many goroutines run at a time. The daemon's work is in
+// short pieces that wait for each other; on more processors its idle threads
+// would spin, and wake, at the cost of the very worker that is being started.
+const processors = 1
+
 // Run is one life of the daemon: it returns when a shutdown has ended every
 // worker, or with an error that ExitCode has a code for.
 func Run(opts Options) error {
@@ -85,6 +91,9 @@ func Run(opts Options) error {
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
 	debug.SetGCPercent(gcPercent)
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(processors)
+	}
 	if opts.LogLevel != nil {
 		d.level.Set(*opts.LogLevel)
 	}
