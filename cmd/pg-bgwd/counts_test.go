@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,16 +197,19 @@ func (c *calls) add(daemon, launcher, pid int, name string) {
 	}
 }
 
-// launcherPid is the process of the launcher, a child of the daemon.
+// launcherPid is the process of the launcher: of the daemon's children with
+// its name, which a worker has too until it executes its program, the oldest.
 func (s *supervisor) launcherPid() (pid int) {
 	s.t.Helper()
 	s.poll("the launcher", func() bool {
+		oldest := uint64(math.MaxUint64)
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
 		for _, f := range files {
 			b, _ := os.ReadFile(f)
 			for child := range strings.FieldsSeq(string(b)) {
 				comm, _ := os.ReadFile("/proc/" + child + "/comm")
-				if strings.HasPrefix(string(comm), "pg-bgw-launch") {
+				if born := birth(child); strings.HasPrefix(string(comm), "pg-bgw-launch") && born < oldest {
+					oldest = born
 					pid, _ = strconv.Atoi(child)
 				}
 			}
@@ -213,4 +217,17 @@ func (s *supervisor) launcherPid() (pid int) {
 		return pid != 0
 	})
 	return pid
+}
+
+// birth is when a process began, in ticks since the machine did (proc(5), field
+// 22 of stat); the largest number for one that is gone.
+func birth(pid string) uint64 {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(after); len(f) > 19 {
+		if n, err := strconv.ParseUint(f[19], 10, 64); err == nil {
+			return n
+		}
+	}
+	return math.MaxUint64
 }
