@@ -88,7 +88,7 @@ func TestService(t *testing.T) {
 		}{
 			{"start", checkStart}, {"cgroups", checkCgroups}, {"process", checkProcess}, {"output", checkOutput},
 			{"reload", checkReload}, {"bad reload", checkBadReload}, {"worker killed", checkWorkerKilled},
-			{"daemon killed", checkDaemonKilled}, {"watchdog", checkWatchdog}, {"restart", checkRestart},
+			{"daemon killed", checkDaemonKilled}, {"watchdog", checkWatchdog}, {"restart", checkRestart}, {"systemd's interface", checkManager},
 			{"shipped example", checkShippedExample}, {"stop", checkStop},
 		} {
 			if !t.Run(step.name, func(t *testing.T) { step.f(t, m) }) {
