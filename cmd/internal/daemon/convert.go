@@ -41,13 +41,11 @@ func (d *Daemon) workerInfo(i supervise.Info) dbusapi.WorkerInfo {
 		Held: i.State == units.Held, Owner: i.Owner.Bus,
 		MainPID: uint32(i.Pid), StartNumber: i.Start, Restarts: i.Restarts,
 		Changed: d.clock.stamp(i.Since), NextStart: d.clock.stamp(i.NextStart).Realtime,
-		ExitCode: -1, Attached: i.Attached,
+		Attached: i.Attached,
 	}
+	w.ExitCode, w.ExitSignal = exitNumbers(i.Exit)
 	if i.Owner.Kind == supervise.WorkerOwner {
 		w.Owner = i.Owner.Run.Handle.String()
-	}
-	if !i.Exit.At.IsZero() {
-		w.ExitCode, w.ExitSignal = exitNumbers(i.Exit)
 	}
 	if i.Worker != nil {
 		w.Label = i.Worker.Label

@@ -23,8 +23,7 @@ type watched struct {
 	watcher *server.Watcher
 	stop    context.CancelFunc
 	done    chan struct{} // closed when the watcher has returned
-	state   server.State  // guarded by servers.mu, as is phase
-	phase   units.Phase   // what the supervisor was told last
+	state   server.State  // guarded by servers.mu
 }
 
 // watchServers follows the servers of c: those whose block is unchanged are
@@ -150,29 +149,17 @@ func (d *Daemon) isWorker(name string) bool {
 func (d *Daemon) serverChanged(w *watched, st server.State) {
 	d.servers.mu.Lock()
 	before := w.state
-	w.state, w.phase = st, phaseOf(st, w.phase)
-	phase := w.phase
+	w.state = st
 	d.servers.mu.Unlock()
-	d.supervisor.Phase(st.Label, phase)
+	d.supervisor.Phase(st.Label, st.Phase())
 	if st.Kind == server.SmartStop || st.Clients >= 0 {
 		d.supervisor.Clients(st.Label, st.Clients)
 	}
 	if before.Kind != st.Kind || before.Since.IsZero() {
 		d.log.Log(d.ctx, journal.LevelNotice, "server "+st.Label+" is "+st.Kind.String(),
-			slog.String("server", st.Label), slog.String("phase", phase.String()), slog.String("evidence", st.Evidence))
+			slog.String("server", st.Label), slog.String("phase", st.Phase().String()), slog.String("evidence", st.Evidence))
 	}
 	d.statusChanged()
-}
-
-// phaseOf is a server's state as the supervisor takes it; last is what it was
-// told before. A server that says too little must not look like one that has
-// fallen back: it is then one of which nothing is known.
-func phaseOf(st server.State, last units.Phase) units.Phase {
-	p := st.Phase()
-	if st.Kind == server.Unknown && p.Base() < last.Base() {
-		return units.PhaseUnknown
-	}
-	return p
 }
 
 // phases are the servers' phases as the bus shows them.

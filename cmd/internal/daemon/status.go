@@ -73,8 +73,7 @@ func (d *Daemon) watchdog(ctx context.Context, every time.Duration) {
 // end that may take longer than the unit's TimeoutStopSec.
 const drainNotice = 20 * time.Second
 
-// shutdown begins or upgrades the end. Without a server nobody is connected,
-// so that a smart shutdown has nothing to wait for.
+// shutdown begins or upgrades the end.
 func (d *Daemon) shutdown(m supervise.Mode) {
 	if d.announceStop() {
 		d.log.Info("shutting down", "mode", m.String())
@@ -83,9 +82,6 @@ func (d *Daemon) shutdown(m supervise.Mode) {
 	d.supervisor.Shutdown(m)
 	if m == supervise.Smart {
 		d.countClients()
-	}
-	if m == supervise.Smart && len(d.config().Servers) == 0 {
-		d.supervisor.Shutdown(supervise.Fast)
 	}
 }
 
