@@ -52,6 +52,7 @@ func runTests(m *testing.M) int {
 			return 1
 		}
 	}
+	defer func() { os.RemoveAll(blank.base) }()
 	return m.Run()
 }
 

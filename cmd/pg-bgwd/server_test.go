@@ -2,96 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
-
-// A cluster is a PostgreSQL server of the test's own, on a socket in its
-// directory.
-type cluster struct {
-	t    *testing.T
-	bin  string
-	dir  string
-	cred *syscall.Credential // root may not run it
-}
-
-func newCluster(t *testing.T) *cluster {
-	t.Helper()
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(bins) == 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("PostgreSQL is needed: there is no /usr/lib/postgresql/*/bin")
-		}
-		t.Skip("PostgreSQL is needed: there is no /usr/lib/postgresql/*/bin")
-	}
-	c := &cluster{t: t, bin: filepath.Dir(bins[len(bins)-1])}
-	base, err := os.MkdirTemp("/tmp", "pgbgw") // short: a socket's path has 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(base) })
-	c.dir = base + "/data"
-	if os.Geteuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		c.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(base, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.run("initdb", "-D", c.dir, "-A", "trust", "-U", "postgres", "--no-sync")
-	f, err := os.OpenFile(c.dir+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(f, "listen_addresses = ''\nunix_socket_directories = '%s'\nfsync = off\nshared_buffers = 1MB\n", base)
-	f.Close()
-	t.Cleanup(func() {
-		if _, err := os.Stat(c.dir + "/postmaster.pid"); err == nil {
-			c.stop("immediate")
-		}
-	})
-	return c
-}
-
-func (c *cluster) run(program string, args ...string) {
-	c.t.Helper()
-	cmd := exec.Command(filepath.Join(c.bin, program), args...)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred}
-	out, err := os.CreateTemp("", "pg") // no pipe: the server would hold it
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer os.Remove(out.Name())
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		c.t.Fatalf("%s: %v\n%s", program, err, text)
-	}
-}
-
-func (c *cluster) start()   { c.run("pg_ctl", "-D", c.dir, "-w", "-l", c.dir+"/log", "start") }
-func (c *cluster) promote() { c.run("pg_ctl", "-D", c.dir, "-w", "promote") }
-func (c *cluster) stop(mode string) {
-	c.run("pg_ctl", "-D", c.dir, "-w", "-m", mode, "stop")
-}
-
-func (c *cluster) standby() {
-	if err := os.WriteFile(c.dir+"/standby.signal", nil, 0o644); err != nil {
-		c.t.Fatal(err)
-	}
-}
 
 // TestServer: workers follow a real server: not before it is there, by its
 // phases, through promotion, a stop, and its return (BGW-077 to BGW-082).
