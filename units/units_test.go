@@ -155,7 +155,7 @@ func TestEqual(t *testing.T) {
 		"argument": func(w *units.Worker) { w.MainArg = 1 }, "extra": func(w *units.Worker) { w.Extra = []byte{0} },
 		"connection": func(w *units.Worker) { w.Connection = new(units.Connection) }, "backoff": func(w *units.Worker) { w.Backoff = new(units.Backoff) },
 		"limit": func(w *units.Worker) { w.Resources.Cgroup = map[string]string{"a": ""} }, "oom": func(w *units.Worker) { w.Resources.OOMScoreAdj = 1 },
-		"nice": func(w *units.Worker) { w.Resources.Nice = 1 }, "files": func(w *units.Worker) { w.Resources.NoFile = 1 }, "core": func(w *units.Worker) { w.Resources.Core = 1 },
+		"nice": func(w *units.Worker) { w.Resources.Nice = 1 }, "files": func(w *units.Worker) { w.Resources.NoFile = 1 }, "core": func(w *units.Worker) { w.Resources.Core = new(uint64) },
 		"privileges": func(w *units.Worker) { w.Sandbox.NoNewPrivileges = true }, "read": func(w *units.Worker) { w.Sandbox.ReadOnlyPaths = []string{"/"} },
 		"write": func(w *units.Worker) { w.Sandbox.ReadWritePaths = []string{"/"} }, "environment": func(w *units.Worker) { w.Environment = map[string]string{"A": ""} },
 		"signal": func(w *units.Worker) { w.KillSignal = 1 }, "timeout": func(w *units.Worker) { w.KillTimeout = 1 }, "segment": func(w *units.Worker) { w.Segment = "x" },

@@ -83,7 +83,7 @@ type Resources struct {
 	OOMScoreAdj int // -1000..1000; 0 is the default for a worker
 	Nice        int // -20..19; 0: the daemon's
 	NoFile      uint64
-	Core        uint64 // bytes; 0 means no limit set
+	Core        *uint64 // largest core dump in bytes, as of RLIMIT_CORE; 0: none, ^uint64(0): any; nil: the daemon's limit
 }
 
 // A Sandbox is what the launcher takes from the process before it runs.
@@ -195,7 +195,7 @@ func equalPtr[T comparable](a, b *T) bool {
 
 func (r Resources) equal(o Resources) bool {
 	return maps.Equal(r.Cgroup, o.Cgroup) && r.OOMScoreAdj == o.OOMScoreAdj &&
-		r.Nice == o.Nice && r.NoFile == o.NoFile && r.Core == o.Core
+		r.Nice == o.Nice && r.NoFile == o.NoFile && equalPtr(r.Core, o.Core)
 }
 
 func (s Sandbox) equal(o Sandbox) bool {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -137,5 +139,27 @@ func TestNoMemoryForASegment(t *testing.T) {
 	}
 	if after, now := s.descriptors(); after != before {
 		t.Errorf("%d descriptors are %d:\n%s%s", before, after, list, now)
+	}
+}
+
+// TestCore: core = 0 is a limit of nothing, and not the absence of one.
+func TestCore(t *testing.T) {
+	dir := t.TempDir()
+	worker := func(label, resources string) string {
+		return fmt.Sprintf("worker %q {\n command = [\"/bin/sh\", \"-c\", \"ulimit -Hc >%s/%s\"]\n flags = [\"shmem_access\"]\n"+
+			" restart_time = \"never\"\n resources {\n  %s\n }\n}\n", label, dir, label, resources)
+	}
+	s := start(t, startBus(t), map[string]string{
+		"workers.d/10.hcl": worker("none", "core = 0") + worker("some", `core = "1MiB"`) + worker("own", "nice = 0"),
+	})
+	own, err := exec.Command("/bin/sh", "-c", "ulimit -Hc").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label, want := range map[string]string{"none": "0\n", "some": "2048\n", "own": string(own)} { // dash counts blocks of 512 bytes
+		s.state(label, "ended")
+		if got := readOr(filepath.Join(dir, label), ""); got != want {
+			t.Errorf("%s: ulimit -Hc says %q, want %q", label, got, want)
+		}
 	}
 }

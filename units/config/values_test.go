@@ -110,7 +110,7 @@ func TestEveryAttribute(t *testing.T) {
 				"memory.max": "268435456", "memory.high": "max", "memory.swap.max": "0", "cpu.weight": "50",
 				"cpu.max": "150000 100000", "pids.max": "64", "io.weight": "10",
 			},
-			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: math.MaxUint64,
+			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: new(uint64(math.MaxUint64)),
 		},
 		Sandbox:     units.Sandbox{NoNewPrivileges: true},
 		Environment: map[string]string{"A": "b", "N": "1", "T": "true", "x-y": ""},
@@ -143,6 +143,12 @@ func TestValues(t *testing.T) {
 	timeout := func(w units.Worker) any { return w.KillTimeout }
 	signal := func(w units.Worker) any { return w.KillSignal }
 	limits := func(w units.Worker) any { return fmt.Sprint(w.Resources.Cgroup) }
+	core := func(w units.Worker) any {
+		if w.Resources.Core == nil {
+			return "the daemon's"
+		}
+		return *w.Resources.Core
+	}
 	for _, tt := range []struct {
 		text string
 		of   func(units.Worker) any
@@ -176,6 +182,10 @@ func TestValues(t *testing.T) {
 		{"resources {\n memory_max = \"1GB\"\n}", limits, "map[memory.max:1073741824]"},
 		{"resources {\n memory_max = 10485760\n}", limits, "map[memory.max:10485760]"},
 		{"resources {\n memory_max = 256\n}", limits, nil}, // a unit was forgotten
+		{"resources {\n}", core, "the daemon's"},
+		{"resources {\n core = 0\n}", core, uint64(0)}, // none, not "no limit set"
+		{"resources {\n core = \"infinity\"\n}", core, uint64(math.MaxUint64)},
+		{"resources {\n core = -1\n}", core, nil},
 		{"restart_backoff {\n factor = \"NaN\"\n max = 60\n}", limits, nil},
 		{"restart_backoff {\n max = \"9s\"\n}", restart, nil}, // below restart_time
 		{`server = "x"`, restart, nil},

@@ -127,13 +127,13 @@ var workerGroups = []group[definition]{
 			set: func(v *value, d *definition) { integer(v, &d.Resources.Nice, -20, 19) }},
 		{name: "nofile", typ: "integer", doc: "Number of open files.",
 			set: func(v *value, d *definition) { integer(v, &d.Resources.NoFile, 16, 1<<30) }},
-		{name: "core", typ: `size or "infinity"`, doc: "Size of a core dump.",
+		{name: "core", typ: `size or "infinity"`, doc: "Largest core dump; 0 for none. The default is the service's own limit.",
 			set: func(v *value, d *definition) {
-				if v.unlimited() {
-					d.Resources.Core = math.MaxUint64
-				} else {
-					v.size(&d.Resources.Core, 1, 1<<50)
+				limit := uint64(math.MaxUint64)
+				if !v.unlimited() {
+					v.size(&limit, 0, 1<<50)
 				}
+				d.Resources.Core = &limit
 			}},
 	}},
 	{name: "sandbox", attrs: []attr[definition]{

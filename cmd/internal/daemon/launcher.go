@@ -175,8 +175,8 @@ func (l *launcher) spec(s supervise.Start, files []int) (launch.Spec, error) {
 	if n := w.Resources.NoFile; n > 0 {
 		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: n, Hard: n})
 	}
-	if n := w.Resources.Core; n > 0 {
-		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_CORE, Soft: n, Hard: n})
+	if n := w.Resources.Core; n != nil {
+		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_CORE, Soft: *n, Hard: *n})
 	}
 	if w.User != "" {
 		c, err := credential(w.User)
