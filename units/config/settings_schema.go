@@ -22,7 +22,7 @@ var settingsSchema = schema[Settings]{attrs: []attr[Settings]{
 		set: func(v *value, s *Settings) { v.boolean(&s.RestartAfterCrash) }},
 	{name: "log_level", typ: anyOf(logLevelNames), def: `"info"`, doc: "The least important messages that are logged.",
 		set: func(v *value, s *Settings) { word(v, &s.LogLevel, parseLogLevel, logLevelNames) }},
-	{name: "smart_stop_grace", typ: `time or "infinity"`, def: `"30s"`, doc: "How long workers outlast the beginning of a smart stop of their server, or smart shutdown of pg-bgw, where the server's other clients cannot be counted; where they can, their end is waited for.",
+	{name: "smart_stop_grace", typ: `time or "infinity"`, def: `"30s"`, doc: "How long workers outlast the beginning of a smart stop of their server, or smart shutdown of pg-bgw, while the server's other clients are not counted; where they can be, their end is waited for. 0 waits for nothing.",
 		set: func(v *value, s *Settings) { v.duration(&s.SmartStopGrace, 0, units.Infinity) }},
 	{name: "start_splay", typ: "time", def: "0", doc: "The starts that a server's coming up or promotion brings about are spread over this time at random, so that they do not come all at once; at most an hour.",
 		set: func(v *value, s *Settings) { v.duration(&s.StartSplay, 0, time.Hour) }},

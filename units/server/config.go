@@ -45,6 +45,7 @@ type Config struct {
 	Interval time.Duration
 
 	// SmartStopGrace is how long the held session outlasts the beginning of a
-	// smart stop where the clients cannot be counted. 0: 30 s.
+	// smart stop while the clients are not counted. 0: not at all, so that the
+	// count is not waited for; units.Infinity: without a limit.
 	SmartStopGrace time.Duration
 }

@@ -23,7 +23,7 @@ func TestPausedPostmaster(t *testing.T) {
 	r := watch(t, Config{Conninfo: c.conninfo(), Timeout: 200 * time.Millisecond})
 	r.await(Running)
 	c.signal(syscall.SIGSTOP)
-	if s := r.await(Unreachable); s.Phase() != units.PhaseUnknown || s.Gone() {
+	if s := r.await(Unreachable); s.Phase() != units.PhaseUnknown {
 		t.Errorf("got %+v, want nothing started and nothing stopped", s)
 	}
 	c.signal(syscall.SIGCONT)
@@ -42,7 +42,7 @@ func TestConnectionsExhausted(t *testing.T) {
 		t.Fatal("no connection could be taken")
 	}
 	s := c.watch().await(Unknown)
-	if s.Phase() != units.PhaseConsistent || s.Gone() || !strings.Contains(s.Evidence, "max_connections") {
+	if s.Phase() != units.PhaseConsistent || !strings.Contains(s.Evidence, "max_connections") {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -126,7 +126,7 @@ func TestWrongCredentials(t *testing.T) {
 		{"user=postgres dbname=none", `create database "none"`},
 	} {
 		s := watch(t, Config{Conninfo: "host=" + c.dir + " " + tt.conninfo}).await(Unknown)
-		if s.Phase() != units.PhaseConsistent || s.Gone() || !strings.Contains(s.Evidence, tt.want) {
+		if s.Phase() != units.PhaseConsistent || !strings.Contains(s.Evidence, tt.want) {
 			t.Errorf("%s: got %+v, want a server that is up and %q", tt.conninfo, s, tt.want)
 		}
 	}

@@ -25,6 +25,9 @@ func watch(t testing.TB, c Config) *recorder {
 
 func watchWith(t testing.TB, c Config) (*recorder, *Watcher) {
 	t.Helper()
+	if c.SmartStopGrace == 0 {
+		c.SmartStopGrace = patience
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &recorder{t: t, states: make(chan State, 10_000), cancel: cancel}
 	w := New(c, func(s State) { r.states <- s })

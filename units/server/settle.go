@@ -80,7 +80,7 @@ func (l *loop) next(now time.Time) time.Time {
 		earlier(s.since.Add(l.config.patience()))
 	}
 	if l.session != nil && l.state.Kind == SmartStop && l.seen.clients < 0 {
-		earlier(l.state.Since.Add(l.config.SmartStopGrace))
+		earlier(l.state.Since.Add(l.smartStopGrace()))
 	}
 	return t
 }
@@ -185,7 +185,7 @@ func (l *loop) leave(now time.Time) {
 	if l.session == nil || l.state.Kind != SmartStop || l.seen.answer != shuttingDown {
 		return
 	}
-	grace := now.Sub(l.state.Since) >= l.config.SmartStopGrace
+	grace := now.Sub(l.state.Since) >= l.smartStopGrace()
 	if l.seen.clients == 0 || l.seen.clients < 0 && grace {
 		l.session.close()
 		l.session, l.seen.left = nil, l.state.Reached

@@ -96,13 +96,6 @@ func (s State) base() units.Phase {
 	}
 }
 
-// Gone reports whether the server is known to be down or on its way there, by
-// request or by a crash. A server that merely does not answer, or gives us no
-// session, is not gone.
-func (s State) Gone() bool {
-	return s.Kind == Down || s.Kind == Stopping || s.Kind == CrashRestart
-}
-
 // differs reports whether o is worth a callback after s: Since alone is not,
 // and neither is the wording of the evidence while nothing else changes,
 // except in Unknown, where it is all there is.

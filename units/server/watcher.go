@@ -14,6 +14,7 @@ type Watcher struct {
 
 	relaxed  atomic.Bool
 	counting atomic.Bool
+	grace    atomic.Int64 // Config.SmartStopGrace, or what came after
 }
 
 // New returns a watcher that calls changed once with the first thing it finds
@@ -25,11 +26,20 @@ func New(c Config, changed func(State)) *Watcher {
 	if c.Interval <= 0 {
 		c.Interval = 100 * time.Millisecond
 	}
-	if c.SmartStopGrace <= 0 {
-		c.SmartStopGrace = 30 * time.Second
-	}
-	return &Watcher{config: c, changed: changed, wake: make(chan struct{}, 1)}
+	w := &Watcher{config: c, changed: changed, wake: make(chan struct{}, 1)}
+	w.grace.Store(int64(c.SmartStopGrace))
+	return w
 }
+
+// SetSmartStopGrace puts d in place of [Config].SmartStopGrace, also for a
+// smart stop that has begun. It may be called at any time on any goroutine.
+func (w *Watcher) SetSmartStopGrace(d time.Duration) {
+	if w.grace.Swap(int64(d)) != int64(d) {
+		w.nudge()
+	}
+}
+
+func (w *Watcher) smartStopGrace() time.Duration { return time.Duration(w.grace.Load()) }
 
 // Relax says that nobody waits for a promotion (or, with false, that somebody
 // does, which is the beginning): a standby then has it noticed within some
@@ -46,9 +56,12 @@ func (w *Watcher) CountClients(count bool) {
 }
 
 func (w *Watcher) set(b *atomic.Bool, v bool) {
-	if b.Swap(v) == v {
-		return
+	if b.Swap(v) != v {
+		w.nudge()
 	}
+}
+
+func (w *Watcher) nudge() {
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -52,6 +52,7 @@ type Daemon struct {
 	bus        *dbusapi.Server // nil with --bus none
 	owners     *owners
 	servers    servers
+	census     *census
 
 	current atomic.Pointer[config.Config]
 	outcome atomic.Pointer[reloadOutcome]
@@ -87,7 +88,8 @@ func Run(opts Options) error {
 	defer cancel()
 	d := &Daemon{
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
-		segments: newSegments(), owners: newOwners(), servers: servers{watched: map[string]*watched{}}, applied: make(chan struct{}),
+		segments: newSegments(), owners: newOwners(), servers: servers{watched: map[string]*watched{}},
+		census: newCensus(), applied: make(chan struct{}),
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
 	debug.SetGCPercent(gcPercent)

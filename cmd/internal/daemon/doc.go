@@ -17,6 +17,7 @@
 //	refusal.go     errors of supervise -> names of the bus, numbers of the control socket
 //	owners.go      pidfds of the clients that asked for SIGUSR1
 //	servers.go     units/server     -> phases of supervise, the libpq environment of workers
+//	census.go      supervise.Change -> what watchers ask about workers
 //	sink.go        supervise.Sink   -> slot table, bus, owners, log, in this order
 //
 // It decides nothing about workers: that is supervise's. It is called by

@@ -27,7 +27,7 @@ type watched struct {
 }
 
 // watchServers follows the servers of c: those whose block is unchanged are
-// left alone. Without any, every phase is reached.
+// left alone, but for the settings of all servers. Without any, every phase is reached.
 func (d *Daemon) watchServers(c *config.Config) {
 	want := map[string]config.Server{}
 	for _, s := range c.Servers {
@@ -41,6 +41,7 @@ func (d *Daemon) watchServers(c *config.Config) {
 	d.servers.mu.Unlock()
 	for label, w := range old {
 		if want[label] == w.config {
+			w.watcher.SetSmartStopGrace(c.Settings.SmartStopGrace)
 			delete(want, label)
 			continue
 		}
@@ -93,17 +94,8 @@ func (d *Daemon) relaxWatching() {
 	d.servers.mu.Lock()
 	all := maps.Clone(d.servers.watched)
 	d.servers.mu.Unlock()
-	if len(all) == 0 {
-		return
-	}
-	waited := map[string]bool{}
-	for _, i := range d.supervisor.List() {
-		if i.State == units.Waiting && i.Worker.StartTime == units.RecoveryFinished {
-			waited[i.Worker.Server] = true
-		}
-	}
 	for label, w := range all {
-		w.watcher.Relax(!waited[label])
+		w.watcher.Relax(!d.census.awaitsPromotion(label))
 	}
 }
 
@@ -121,7 +113,7 @@ func (d *Daemon) countClients() {
 func (d *Daemon) serverConfig(s config.Server) server.Config {
 	return server.Config{
 		Label: s.Label, Conninfo: s.Conninfo, Cluster: s.Cluster, DataDirectory: s.DataDirectory,
-		IsOurs: d.isWorker, SmartStopGrace: d.config().Settings.SmartStopGrace,
+		IsOurs: d.census.isWorker, SmartStopGrace: d.config().Settings.SmartStopGrace,
 	}
 }
 
@@ -133,16 +125,6 @@ func (d *Daemon) serverEnv(label string) ([]string, error) {
 		}
 	}
 	return nil, nil // standalone: as libpq finds one
-}
-
-// isWorker reports whether a session's application_name is that of a worker.
-func (d *Daemon) isWorker(name string) bool {
-	for _, i := range d.supervisor.List() {
-		if i.Worker.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // serverChanged passes on what a watcher has found out, in order.

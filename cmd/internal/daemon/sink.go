@@ -19,6 +19,7 @@ func (d *Daemon) Publish(c supervise.Change) {
 		return
 	}
 	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
+	d.census.change(c.Before, c.Info)
 	d.publishBus(c)
 	d.notify(c)
 	d.logChange(c)
