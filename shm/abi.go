@@ -33,6 +33,10 @@ const (
 	// of a process give up between taking a record and publishing it, costs
 	// one.
 	areaRecords = 2 * MaxAreas
+
+	MaxTranches    = 256 // names of locks in one segment, as PostgreSQL 19
+	MaxTrancheName = 63  // bytes
+	trancheRecords = 2 * MaxTranches
 )
 
 const (
@@ -46,12 +50,13 @@ const (
 
 // The sections of a segment, by number. What is absent has length 0.
 const (
-	sectionWords   = iota // u64 each: 0, or 1 + the number of a published record; filled from the front
-	sectionRecords        // areaRecord each
-	sectionData           // the areas themselves, in the order of their words
-	sectionLatches        // latchCell each, by slot
-	// 4 locks, 5 condition variables, 6 dynamic segments, 7 queues: reserved
-	sectionCount = 16
+	sectionWords        = iota // u64 each: 0, or 1 + the number of a published record; filled from the front
+	sectionRecords             // areaRecord each
+	sectionData                // the areas themselves, in the order of their words
+	sectionLatches             // latchCell each, by slot
+	sectionTrancheWords        // u64 each: 0, or 1 + the number of a published name; filled from the front
+	sectionTrancheNames        // trancheName each
+	sectionCount        = 16
 )
 
 type section struct {
@@ -83,8 +88,9 @@ type segmentHeader struct {
 
 // segmentState lies at stateOffset; workers write it.
 type segmentState struct {
-	_          structs.HostLayout
-	nextRecord uint32 // records taken; grows only, may pass their number
+	_           structs.HostLayout
+	nextRecord  uint32 // area records taken; grows only, may pass their number
+	nextTranche uint32 // tranche names taken, in the same way
 }
 
 // areaRecord is written by one worker before its word is published, and never
@@ -94,6 +100,13 @@ type areaRecord struct {
 	name   [MaxAreaName + 1]byte // ends with NUL
 	size   uint64                // bytes asked for
 	offset uint64                // from the start of the segment
+}
+
+// trancheName is written by one worker before its word is published, and never
+// after.
+type trancheName struct {
+	_    structs.HostLayout
+	name [MaxTrancheName + 1]byte // ends with NUL
 }
 
 // latchCell is one latch: a line of its own, the rest for what may wait there.
@@ -188,9 +201,11 @@ type wideQueueHeader struct {
 }
 
 const (
-	queueMagic = 0x31514d5747424750 // "PGBGWMQ1"
-	tocMagic   = 0x31434f5447424750 // "PGBGTOC1"
-	lockMagic  = 0x31574c5747424750 // "PGBGWLW1"
+	queueMagic     = 0x31514d5747424750 // "PGBGWMQ1"
+	tocMagic       = 0x31434f5447424750 // "PGBGTOC1"
+	lockMagic      = 0x31574c5747424750 // "PGBGWLW1"
+	conditionMagic = 0x3156435747424750 // "PGBGWCV1"
+	barrierMagic   = 0x3141425747424750 // "PGBGWBA1"
 
 	wideQueue = 4096 // bytes
 )
@@ -228,5 +243,43 @@ type lockHeader struct {
 	places   uint32 // of each array
 	features uint32 // 0: another one cannot be used
 	holder   uint64 // party word of who holds it alone, or is about to
+	tranche  uint32 // 1 + the number of a tranche word; 0: none
+	_        uint32
+}
+
+// conditionHeader begins a condition variable; its places follow.
+type conditionHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	places   uint32
+	features uint32 // 0: another one cannot be used
+	next     uint64 // the next ticket
 	_        uint64
 }
+
+// conditionPlace is who waits. The ticket says that it does, and is what a waker
+// takes away; only its owner, or who takes over from a dead one, writes party.
+type conditionPlace struct {
+	_      structs.HostLayout
+	party  uint64
+	ticket uint64
+}
+
+// barrierHeader begins a barrier; a condition variable follows.
+type barrierHeader struct {
+	_        structs.HostLayout
+	magic    uint64
+	size     uint32 // bytes of all of it
+	features uint32 // 0: another one cannot be used
+	state    uint64
+	_        uint64
+}
+
+// The parts of a barrier's state; the phase is in bits 0 to 31.
+const (
+	barrierParticipants = 32 // lowest bit of 15
+	barrierArrived      = 47 // lowest bit of 15
+	barrierElected      = 1 << 62
+	barrierStatic       = 1 << 63
+	barrierMask         = 1<<15 - 1
+)

@@ -56,6 +56,9 @@ func goLayout() map[string]string {
 		"HEADER_ROOM": headerRoom, "HEADER_SIZE": headerSize, "STATE_OFFSET": stateOffset, "AREA_ALIGN": areaAlign, "MAX_SLOTS": MaxSlots,
 		"SECTION_WORDS": sectionWords, "SECTION_RECORDS": sectionRecords, "SECTION_DATA": sectionData,
 		"SECTION_LATCHES": sectionLatches, "SECTION_COUNT": sectionCount,
+		"SECTION_TRANCHE_WORDS": sectionTrancheWords, "SECTION_TRANCHE_NAMES": sectionTrancheNames,
+		"CONDITION_MAGIC": conditionMagic, "BARRIER_MAGIC": barrierMagic, "BARRIER_PARTICIPANTS": barrierParticipants,
+		"BARRIER_ARRIVED": barrierArrived, "BARRIER_MASK": barrierMask, "BARRIER_ELECTED": barrierElected, "BARRIER_STATIC": barrierStatic,
 		"QUEUE_MAGIC": queueMagic, "TOC_MAGIC": tocMagic, "LOCK_MAGIC": lockMagic, "MAX_PLACES": maxPlaces, "MIN_QUEUE_SIZE": MinQueueSize, "WIDE_QUEUE": wideQueue,
 		"MAX_MESSAGE": MaxMessage, "TOC_ALIGN": tocAlign, "QUEUE_DETACHED": queueDetached,
 		"QUEUE_SENDER_WAITS": queueSenderWaits, "QUEUE_RECEIVER_WAITS": queueReceiverWaits,
@@ -66,6 +69,7 @@ func goLayout() map[string]string {
 	for _, v := range []any{
 		section{}, segmentHeader{}, segmentState{}, areaRecord{}, latchCell{}, slotsHeader{}, slotsState{}, slotEntry{},
 		queueHeader{}, wideQueueHeader{}, tocHeader{}, tocEntry{}, lockHeader{},
+		trancheName{}, conditionHeader{}, conditionPlace{}, barrierHeader{},
 	} {
 		typ := reflect.TypeOf(v)
 		want[snake(typ.Name())] = fmt.Sprintf("0 %d", typ.Size())

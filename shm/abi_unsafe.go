@@ -31,7 +31,14 @@ const (
 	_ = -(unsafe.Sizeof(tocHeader{}) ^ 32)
 	_ = -(unsafe.Sizeof(lockHeader{}) ^ lockHeaderSize)
 	_ = -(unsafe.Offsetof(lockHeader{}.holder) ^ 16)
+	_ = -(unsafe.Offsetof(lockHeader{}.tranche) ^ 24)
 	_ = -(unsafe.Sizeof(tocEntry{}) ^ 32)
+	_ = -(unsafe.Sizeof(trancheName{}) ^ 64)
+	_ = -(unsafe.Sizeof(conditionHeader{}) ^ conditionHeaderSize)
+	_ = -(unsafe.Offsetof(conditionHeader{}.next) ^ 16)
+	_ = -(unsafe.Sizeof(conditionPlace{}) ^ conditionPlaceSize)
+	_ = -(unsafe.Sizeof(barrierHeader{}) ^ barrierHeaderSize)
+	_ = -(unsafe.Offsetof(barrierHeader{}.state) ^ 16)
 )
 
 // memory is shared memory that is mapped and sealed against shrinking. Others

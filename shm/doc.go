@@ -13,8 +13,7 @@
 //
 // The package starts no process and makes no decision about one. It never
 // trusts what is in shared memory: damaged or foreign memory is an error
-// (ErrDamaged), not a fault. Condition variables, barriers and dynamic segments
-// are not here yet.
+// (ErrDamaged), not a fault.
 //
 // # A worker
 //
@@ -75,14 +74,16 @@
 //	1  area records  64 bytes each (2,048): [48] name, ends with NUL; u64 size; u64 offset
 //	2  areas
 //	3  latches       64 bytes each, by slot (16,384): u32 word, rest reserved
-//	4 to 15          reserved
+//	4  tranche words u64 each (256)
+//	5  tranche names 64 bytes each (512): [64] name, ends with NUL
+//	6 to 15          reserved
 //
-// Queues, locks and tables of contents have no section: they lie in areas, where
-// their users put them, and have a version each of their own in their magic
-// number.
+// Queues, locks, condition variables, barriers and tables of contents have no
+// section: they lie in areas or in dynamic segments, where their users put them,
+// and have a version each of their own in their magic number.
 //
 // At 2,048 is a u32 that workers write: how many area records were taken. It
-// may be more than there are.
+// may be more than there are. The u32 at 2,052 is that of the tranche names.
 //
 // # Areas
 //
@@ -192,7 +193,8 @@
 //	8    u32  n, the number of places: (bytes - 32) / 16, at most 1,024
 //	12   u32  features, all of which have to be known; 0
 //	16   u64  holder: the party word of who holds the lock alone, or has claimed it; 0 nobody
-//	24   u64  reserved
+//	24   u32  tranche, see below; 0: none
+//	28   u32  reserved
 //	32   n x u64  who waits, a party word each, one for a process; 0 free
 //	then n x u64  who has a share, one for each share
 //
@@ -206,6 +208,77 @@
 // it looks at holder once more and sleeps; without a place it looks every
 // millisecond. Who replaced one that had ended was told; who then gives up
 // before it has the lock puts that word back.
+//
+// A tranche is a name for locks, and its number 1 + that of its tranche word. A
+// tranche word is 0, or 1 + the number of a record, for ever; words are filled
+// from the front. To find or register a name, walk the words; at the first that
+// is 0, take a record (compare and swap the u32 at 2,052), write the name, and
+// compare and swap the word from 0. If that fails look at what is there now, and
+// go on with the same record.
+//
+// # Condition variables
+//
+// At a multiple of 8, 48 bytes at least:
+//
+//	0    u64  magic: "PGBGWCV1", written last as it is made
+//	8    u32  n, the number of places: (bytes - 32) / 16, at most 1,024
+//	12   u32  features, all of which have to be known; 0
+//	16   u64  the next ticket, 1 at first: taken by fetch-and-add of 1
+//	24   u64  reserved
+//	32   n x  { u64 party word, u64 ticket }: who waits; both 0: free
+//
+// To prepare, take a place by a compare and swap of its party word from 0 to the
+// own one; then take a ticket, and store it in the place: from there on it
+// waits. It is woken when its ticket is no longer there, and then stores a new
+// one, before it looks whether it still has to wait. To cancel, compare and swap
+// the ticket to 0 (if that fails it was woken), and store 0 in the party word:
+// nobody but its owner gives a place back. A place of one who has ended can be
+// taken over: compare and swap its ticket to 0 first, then its party word. Who
+// finds no place sleeps a millisecond and counts as woken.
+//
+// To signal, find the place with the lowest ticket that is not 0, read its party
+// word, compare and swap the ticket to 0, and ring the party. If the party has
+// ended, or the compare and swap fails, look for another; after as many tries as
+// there are places, broadcast. To broadcast, load the next ticket, and do the
+// same to each place with a lower one.
+//
+// # Barriers
+//
+// At a multiple of 8, 80 bytes at least:
+//
+//	0    u64  magic: "PGBGWBA1", written last as it is made
+//	8    u32  bytes in all, a multiple of 8
+//	12   u32  features, all of which have to be known; 0
+//	16   u64  state
+//	24   u64  reserved
+//	32        a condition variable, which has the rest
+//
+// The state's bits: 0 to 31 phase, 32 to 46 participants, 47 to 61 how many of
+// them have arrived, 62 elected, 63 static (made for a number of participants,
+// so that nobody attaches or detaches). Each of these is one compare and swap of
+// it:
+//
+//	attach        participants + 1; its phase is the result
+//	arrive        arrived + 1; if that makes all participants, advance and set elected
+//	detach        participants - 1; if some are left and all of them have arrived, advance
+//	arrive and detach  the same, and also advance if none is left
+//	the same except the last  participants - 1, but if there is one only: phase + 1
+//	give up       arrived - 1, if the phase is still that of the arrival
+//
+// To advance is: phase + 1, arrived 0, elected 0; and then a broadcast. Who waits
+// waits until the phase is not that of its arrival; if then elected is 0 and the
+// phase is the next one, who changes it to 1 is elected.
+//
+// Nobody keeps a list of participants: one that ends without a word was attached
+// to the segment, whose crash it is, and the barrier ends with it.
+//
+// # Dynamic segments
+//
+// A dynamic segment is a memfd, sealed as a segment is, that the supervisor makes
+// and passes over the control socket (package control). It has no header: all of
+// its bytes are its users', 0 at first, and its length is what the supervisor
+// says, of a file that may be longer. Its handle is an even u32, not 0. What can
+// lie in an area can lie in it.
 //
 // # Tables of contents
 //

@@ -22,6 +22,8 @@ func newSegmentHeader(name string, size, incarnation uint64) segmentHeader {
 	place(sectionWords, 8, MaxAreas)
 	place(sectionRecords, 64, areaRecords)
 	place(sectionLatches, 64, MaxSlots)
+	place(sectionTrancheWords, 8, MaxTranches)
+	place(sectionTrancheNames, 64, trancheRecords)
 	h.section[sectionData] = section{offset: at, length: size - at, stride: 1}
 	h.checksum = checksum(h.bytes())
 	return h
@@ -129,6 +131,20 @@ func (h *segmentHeader) checkKnown() error {
 	}
 	if h.section[sectionData].length == 0 {
 		return damaged("there is no room for areas")
+	}
+	return h.checkTranches()
+}
+
+// checkTranches checks the shape of two sections that may be absent together.
+func (h *segmentHeader) checkTranches() error {
+	words, names := h.section[sectionTrancheWords], h.section[sectionTrancheNames]
+	switch {
+	case words.length == 0 && names.length == 0:
+		return nil
+	case words.length == 0 || words.stride != 8 || words.count == 0 || words.count > 1<<16:
+		return damaged("section %d has %d entries of %d bytes", sectionTrancheWords, words.count, words.stride)
+	case names.length == 0 || names.stride != 64 || names.count == 0 || names.count > 1<<17:
+		return damaged("section %d has %d entries of %d bytes", sectionTrancheNames, names.count, names.stride)
 	}
 	return nil
 }

@@ -204,7 +204,7 @@ func TestAttachRefuses(t *testing.T) {
 		"more latches":           {put32(sections+3*24+20, MaxSlots+1), MinSize, "section 3 has 16385 entries"},
 		"overlap":                {put(sections+24, headerRoom), MinSize, "sections 0 and 1 overlap"},
 		"no data":                {func(h []byte) { clear(h[sections+48 : sections+72]); fixChecksum(h) }, MinSize, "no room for areas"},
-		"absent with a count":    {put32(sections+5*24+20, 1), MinSize, "section 5 is absent"},
+		"absent with a count":    {put32(sections+9*24+20, 1), MinSize, "section 9 is absent"},
 		"file of 512":            {func([]byte) {}, 512, "the file has 512"},
 		"file that is too large": {put(24, MaxSize+4096), MaxSize + 4096, "the file has 1099511631872"},
 	}

@@ -23,6 +23,8 @@ enum {
 	PGBGW_SECTION_RECORDS,
 	PGBGW_SECTION_DATA,
 	PGBGW_SECTION_LATCHES,
+	PGBGW_SECTION_TRANCHE_WORDS,
+	PGBGW_SECTION_TRANCHE_NAMES,
 	PGBGW_SECTION_COUNT = 16
 };
 
@@ -54,12 +56,17 @@ struct pgbgw_segment_header {
 /* at PGBGW_STATE_OFFSET; workers write it */
 struct pgbgw_segment_state {
 	uint32_t next_record;
+	uint32_t next_tranche;
 };
 
 struct pgbgw_area_record {
 	char name[48];
 	uint64_t size;
 	uint64_t offset;
+};
+
+struct pgbgw_tranche_name {
+	char name[64];
 };
 
 struct pgbgw_latch_cell {
@@ -171,7 +178,40 @@ struct pgbgw_lock_header {
 	uint32_t places;
 	uint32_t features;
 	uint64_t holder;
+	uint32_t tranche;
+	uint32_t reserved;
+};
+
+#define PGBGW_CONDITION_MAGIC UINT64_C(0x3156435747424750) /* "PGBGWCV1" */
+#define PGBGW_BARRIER_MAGIC UINT64_C(0x3141425747424750)   /* "PGBGWBA1" */
+
+/* places follow */
+struct pgbgw_condition_header {
+	uint64_t magic;
+	uint32_t places;
+	uint32_t features;
+	uint64_t next;
 	uint64_t reserved;
 };
+
+struct pgbgw_condition_place {
+	uint64_t party;
+	uint64_t ticket;
+};
+
+/* a condition variable follows */
+struct pgbgw_barrier_header {
+	uint64_t magic;
+	uint32_t size;
+	uint32_t features;
+	uint64_t state;
+	uint64_t reserved;
+};
+
+#define PGBGW_BARRIER_PARTICIPANTS 32 /* lowest bit of 15 */
+#define PGBGW_BARRIER_ARRIVED 47      /* lowest bit of 15 */
+#define PGBGW_BARRIER_MASK 0x7fff
+#define PGBGW_BARRIER_ELECTED (UINT64_C(1) << 62)
+#define PGBGW_BARRIER_STATIC (UINT64_C(1) << 63)
 
 #endif

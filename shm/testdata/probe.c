@@ -12,7 +12,8 @@ int main(void)
 {
 	NUMBER(ABI_MAJOR); NUMBER(ABI_MINOR); NUMBER(SEGMENT_MAGIC); NUMBER(SLOTS_MAGIC);
 	NUMBER(HEADER_ROOM); NUMBER(HEADER_SIZE); NUMBER(STATE_OFFSET); NUMBER(AREA_ALIGN); NUMBER(MAX_SLOTS);
-	NUMBER(SECTION_WORDS); NUMBER(SECTION_RECORDS); NUMBER(SECTION_DATA); NUMBER(SECTION_LATCHES); NUMBER(SECTION_COUNT);
+	NUMBER(SECTION_WORDS); NUMBER(SECTION_RECORDS); NUMBER(SECTION_DATA); NUMBER(SECTION_LATCHES);
+	NUMBER(SECTION_TRANCHE_WORDS); NUMBER(SECTION_TRANCHE_NAMES); NUMBER(SECTION_COUNT);
 	NUMBER(LATCH_SET); NUMBER(LATCH_WAITING); NUMBER(LATCH_OWNED);
 
 	TYPE(section);
@@ -25,10 +26,13 @@ int main(void)
 	FIELD(segment_header, section); FIELD(segment_header, checksum);
 
 	TYPE(segment_state);
-	FIELD(segment_state, next_record);
+	FIELD(segment_state, next_record); FIELD(segment_state, next_tranche);
 
 	TYPE(area_record);
 	FIELD(area_record, name); FIELD(area_record, size); FIELD(area_record, offset);
+
+	TYPE(tranche_name);
+	FIELD(tranche_name, name);
 
 	TYPE(latch_cell);
 	FIELD(latch_cell, word);
@@ -68,6 +72,15 @@ int main(void)
 
 	NUMBER(LOCK_MAGIC); NUMBER(MAX_PLACES);
 	TYPE(lock_header);
-	FIELD(lock_header, magic); FIELD(lock_header, places); FIELD(lock_header, features); FIELD(lock_header, holder);
+	FIELD(lock_header, magic); FIELD(lock_header, places); FIELD(lock_header, features); FIELD(lock_header, holder); FIELD(lock_header, tranche);
+
+	NUMBER(CONDITION_MAGIC); NUMBER(BARRIER_MAGIC);
+	NUMBER(BARRIER_PARTICIPANTS); NUMBER(BARRIER_ARRIVED); NUMBER(BARRIER_MASK); NUMBER(BARRIER_ELECTED); NUMBER(BARRIER_STATIC);
+	TYPE(condition_header);
+	FIELD(condition_header, magic); FIELD(condition_header, places); FIELD(condition_header, features); FIELD(condition_header, next);
+	TYPE(condition_place);
+	FIELD(condition_place, party); FIELD(condition_place, ticket);
+	TYPE(barrier_header);
+	FIELD(barrier_header, magic); FIELD(barrier_header, size); FIELD(barrier_header, features); FIELD(barrier_header, state);
 	return 0;
 }

@@ -1,0 +1,6 @@
+package shm
+
+const (
+	conditionHeaderSize = 32
+	conditionPlaceSize  = 16
+)
