@@ -82,6 +82,7 @@ func (b *lab) build(ctx context.Context) error {
 		b.cc(ctx, "worker-glibc", "worker.c"),
 		b.cc(ctx, "csup", "csup.c"),
 		b.cc(ctx, "card", "card.c", "-pthread"),
+		b.cc(ctx, "channels", "channels.c"),
 	)
 }
 

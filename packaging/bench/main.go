@@ -29,12 +29,15 @@ type options struct {
 	scenarios    string
 }
 
-const usage = `usage: bench card | peers | lifecycle [flags]
+const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags]
 
   card        print what this machine's system calls, wake-ups and starts cost
   peers       print which supervisors can be measured here
   lifecycle   measure start, restart, crash, stop, memory and idle cost of
               pg-bgw, PostgreSQL, csup (the floor), runit, s6 and systemd
+  shm         measure the message queues and latches of pg-bgw, PostgreSQL's
+              shm_mq, a pipe, a socket and Go's channels; of the flags below
+              -quick, -rounds and -quiet
 
 flags of lifecycle:
 `
@@ -74,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "card", "peers", "lifecycle":
+	case "card", "peers", "lifecycle", "shm":
 	case dialCommand:
 		if len(args) != 1 {
 			return usageError("dial is for this program itself")
@@ -85,11 +88,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return usageError("control-worker is for this program itself")
 		}
 		return controlWorker(ctx, args[0])
+	case memberCommand:
+		if len(args) != 2 {
+			return usageError("shm-member is for this program itself")
+		}
+		return member(ctx, args[0], args[1])
 	case "help", "-h", "-help", "--help":
 		flags.Usage()
 		return nil
 	default:
-		return usageError(fmt.Sprintf("unknown command %q; want card, peers or lifecycle", command))
+		return usageError(fmt.Sprintf("unknown command %q; want card, peers, lifecycle or shm", command))
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
@@ -108,6 +116,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		err = card(ctx, stdout, b)
 	case "peers":
 		err = listPeers(stdout, b)
+	case "shm":
+		err = sharedMemory(ctx, stdout, b, *opt)
 	default:
 		err = lifecycle(ctx, stdout, b, *opt)
 	}

@@ -29,6 +29,7 @@ type pgbgw struct {
 	cgroup  string // "": none
 	handles map[int]dbus.ObjectPath
 	inside  *controller // the worker that registers the others; nil: none
+	members *members    // the workers that exchange messages; nil: none
 }
 
 const (
@@ -179,8 +180,13 @@ func (p *pgbgw) makeCgroup(daemon *exec.Cmd) (*os.File, error) {
 }
 
 func (p *pgbgw) connect(ctx context.Context) error {
-	conn, err := dbus.Connect("unix:path="+p.path("bus"), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
-	if err != nil {
+	var conn *dbus.Conn
+	var last error
+	err := until(ctx, 5*time.Second, "dbus-daemon listens", func() bool { // its socket's name comes before that
+		conn, last = dbus.Connect("unix:path="+p.path("bus"), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+		return last == nil || p.bus.ended()
+	})
+	if err = errors.Join(err, last); err != nil {
 		return err
 	}
 	p.conn = conn
@@ -193,6 +199,9 @@ func (p *pgbgw) connect(ctx context.Context) error {
 	})
 	if p.inside != nil {
 		err = errors.Join(err, p.inside.accept(ctx))
+	}
+	if p.members != nil && err == nil {
+		err = p.members.accept()
 	}
 	return err
 }
@@ -336,6 +345,7 @@ func (p *pgbgw) close() error {
 		p.conn = nil
 	}
 	p.inside.close()
+	p.members.close()
 	p.proc.stop(syscall.SIGTERM)
 	p.bus.stop(syscall.SIGTERM)
 	err := os.RemoveAll(p.path())

@@ -19,6 +19,8 @@ const (
 	byBus
 	// byControl has one worker register the others over its control socket.
 	byControl
+	// byPair has two workers that exchange messages in shared memory.
+	byPair
 )
 
 // The names by which goals find pg-bgw.
@@ -26,9 +28,10 @@ const (
 	ours        = "pg-bgw"
 	oursDynamic = "pg-bgw-dynamic"
 	oursControl = "pg-bgw-control"
+	oursPair    = "pg-bgw-pair"
 )
 
-func (w way) name() string { return [...]string{ours, oursDynamic, oursControl}[w] }
+func (w way) name() string { return [...]string{ours, oursDynamic, oursControl, oursPair}[w] }
 
 func (w way) note() string {
 	return [...]string{
@@ -38,12 +41,13 @@ func (w way) note() string {
 			"Memory is the daemon's and the launcher's, without segments.",
 		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
 		"Register over the control socket, by a Go worker with package shm; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
+		"two workers with package shm, attached to one segment of a pg-bgwd.",
 	}[w]
 }
 
 // scenarios are those in which the way matters; nil: all.
 func (w way) scenarios() []string {
-	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}}[w]
+	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}}[w]
 }
 
 const ourTemplate = `
@@ -68,6 +72,15 @@ worker "controller" {
 }
 `
 
+const ourMember = `
+worker "%s" {
+  command      = ["%s", "%s", "%s", "%s"]
+  flags        = ["shmem_access"]
+  start_time   = "postmaster_start"
+  restart_time = "never"
+}
+`
+
 // define writes what the way needs into workers.d.
 func (p *pgbgw) define() error {
 	var text strings.Builder
@@ -85,6 +98,17 @@ func (p *pgbgw) define() error {
 			return err
 		}
 		fmt.Fprintf(&text, ourController, self, controlCommand, p.path("controller"))
+	case byPair:
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if p.members, err = listenForMembers(p.path("members")); err != nil {
+			return err
+		}
+		for _, role := range roles {
+			fmt.Fprintf(&text, ourMember, role, self, memberCommand, p.path("members"), role)
+		}
 	}
 	return os.WriteFile(p.path("workers.d", "bench.hcl"), []byte(text.String()), 0o644)
 }

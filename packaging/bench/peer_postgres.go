@@ -21,11 +21,13 @@ import (
 // network, its background workers registered by c/pgext.c.
 type postgres struct {
 	seat
-	major  int
-	binDir string
-	proc   *spawned
-	conn   *pgx.Conn
-	lost   bool // the session that owns the workers is gone
+	major     int
+	binDir    string
+	source    string   // of the extension, below c
+	functions []string // of the extension, as they are declared
+	proc      *spawned
+	conn      *pgx.Conn
+	lost      bool // the session that owns the workers is gone
 }
 
 // postgresMajors finds the installed servers, newest first.
@@ -43,7 +45,14 @@ func postgresMajors() []int {
 }
 
 func newPostgres(at seat, major int) peer {
-	return &postgres{seat: at, major: major, binDir: fmt.Sprintf("/usr/lib/postgresql/%d/bin", major)}
+	return &postgres{
+		seat: at, major: major, binDir: fmt.Sprintf("/usr/lib/postgresql/%d/bin", major), source: "pgext.c",
+		functions: []string{
+			"bench_start(int, int) RETURNS void",
+			"bench_stop(int, int) RETURNS void",
+			"bench_terminate(int) RETURNS bigint",
+		},
+	}
 }
 
 func (p *postgres) name() string { return fmt.Sprintf("postgresql-%d", p.major) }
@@ -85,7 +94,7 @@ func (p *postgres) open(ctx context.Context) error {
 	if err := os.Mkdir(p.path(), 0o755); err != nil {
 		return err
 	}
-	err = p.lab.cc(ctx, filepath.Join(p.name(), "bench.so"), "pgext.c", "-fPIC", "-shared", "-I"+headers)
+	err = p.lab.cc(ctx, filepath.Join(p.name(), "bench.so"), p.source, "-fPIC", "-shared", "-I"+headers)
 	if err != nil {
 		return err
 	}
@@ -170,11 +179,7 @@ func (p *postgres) connect(ctx context.Context) error {
 }
 
 func (p *postgres) declare(ctx context.Context) error {
-	for _, f := range []string{
-		"bench_start(int, int) RETURNS void",
-		"bench_stop(int, int) RETURNS void",
-		"bench_terminate(int) RETURNS bigint",
-	} {
+	for _, f := range p.functions {
 		name, _, _ := strings.Cut(f, "(")
 		sql := fmt.Sprintf("CREATE FUNCTION %s AS '%s', '%s' LANGUAGE C STRICT", f, p.library(), name)
 		if _, err := p.conn.Exec(ctx, sql); err != nil {

@@ -16,7 +16,7 @@ func (r *runner) report(w io.Writer) {
 			r.table(w, m, server)
 		}
 	}
-	r.goalTable(w, server)
+	printGoals(w, goals, r.results, server)
 	fmt.Fprintf(w, "\nHow they were measured\n")
 	for _, p := range r.peers {
 		fmt.Fprintf(w, "  %s\n", p.traits().note)
@@ -100,12 +100,13 @@ func showRatio(s spread) string {
 	return fmt.Sprintf("%.2f", s.median)
 }
 
-func (r *runner) goalTable(w io.Writer, server string) {
+// printGoals judges what was measured.
+func printGoals(w io.Writer, goals []goal, r results, server string) {
 	fmt.Fprintf(w, "\nGoals of pg-bgw\n")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "goal\tbound\tmedian\tmin .. max\t\n")
 	for _, g := range goals {
-		s := g.value(r.results, server)
+		s := g.value(r, server)
 		value, extremes := "-", "-"
 		if s.n > 0 {
 			value = fmt.Sprintf("%.4g", s.median)
