@@ -69,3 +69,5 @@ func (r *areaRecord) words() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(r))
 func (e *slotEntry) words() *[slotEntrySize / 8]uint64 {
 	return (*[slotEntrySize / 8]uint64)(unsafe.Pointer(e))
 }
+
+func (r *trancheName) words() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(r)) }

@@ -7,10 +7,11 @@ import "sync/atomic"
 // slices from Area stay memory, whatever is detached or closed, so that a late
 // access cannot be a fault.
 type attachment struct {
-	mem    memory
-	header segmentHeader
-	areas  areaIndex
-	inside atomic.Bool // the supervisor counts this process as attached
+	mem      memory
+	header   segmentHeader
+	areas    areaIndex
+	tranches trancheTable
+	inside   atomic.Bool // the supervisor counts this process as attached
 }
 
 // attach maps and checks the segment behind fd, which is not kept.
@@ -30,6 +31,7 @@ func attach(fd int) (*attachment, error) {
 		return nil, err
 	}
 	a.areas.init(a.mem, &a.header)
+	a.tranches.init(a.mem, &a.header)
 	return a, nil
 }
 

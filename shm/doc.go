@@ -262,7 +262,7 @@
 //	arrive        arrived + 1; if that makes all participants, advance and set elected
 //	detach        participants - 1; if some are left and all of them have arrived, advance
 //	arrive and detach  the same, and also advance if none is left
-//	the same except the last  participants - 1, but if there is one only: phase + 1
+//	the same except the last  the same, but if there is one only: advance, and stay
 //	give up       arrived - 1, if the phase is still that of the arrival
 //
 // To advance is: phase + 1, arrived 0, elected 0; and then a broadcast. Who waits

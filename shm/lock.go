@@ -30,6 +30,7 @@ func LockSize(n int) int { return lockHeaderSize + 16*n }
 type Lock struct {
 	party   *party
 	holder  *atomic.Uint64
+	tranche *atomic.Uint32
 	waiters []*atomic.Uint64 // the party words of who waits
 	sharers []*atomic.Uint64 // and of who holds it in shared mode
 	gone    atomic.Bool      // this process has detached
@@ -109,7 +110,7 @@ func lockMemory(data []byte) (m memory, places int, err error) {
 }
 
 func (p *party) newLock(m memory, places int) (*Lock, error) {
-	l := &Lock{party: p, holder: m.word64(16)}
+	l := &Lock{party: p, holder: m.word64(16), tranche: m.word32(24)}
 	for i := range places {
 		l.waiters = append(l.waiters, m.word64(lockHeaderSize+8*uint64(i)))
 		l.sharers = append(l.sharers, m.word64(lockHeaderSize+8*uint64(places+i)))

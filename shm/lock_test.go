@@ -15,19 +15,9 @@ import (
 // has ended, as the slot table says, or 0.
 func lockUsers(t testing.TB, n, size int) (locks []*Lock, dead *atomic.Uint64) {
 	t.Helper()
-	dead = new(atomic.Uint64)
+	parties, dead := testPeers(t, n)
 	data := make([]byte, size)
-	bells := map[uint32]*bell{}
-	for i := range n {
-		p := newTestParty(t, uint32(i+1))
-		p.party.dead = func(word uint64) bool { return word == dead.Load() && word != 0 }
-		p.ask = func(_ context.Context, slot uint32) (*bell, error) {
-			if b := bells[slot]; b != nil {
-				return b, nil
-			}
-			return nil, ErrSupervisorDied
-		}
-		bells[uint32(i+1)] = p.latch.bell
+	for i, p := range parties {
 		open := p.openLock
 		if i == 0 {
 			open = p.createLock

@@ -1,8 +1,10 @@
 package shm
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -85,4 +87,25 @@ func TestQueuePeerDies(t *testing.T) {
 	if got := <-done; got != "9, "+ErrDetached.Error() {
 		t.Errorf("got %s", got)
 	}
+}
+
+// testPeers are n processes that can wake each other, in slots from 1 on; dead
+// is the party word of one who has ended, as the slot table says, or 0.
+func testPeers(t testing.TB, n int) (parties []*testParty, dead *atomic.Uint64) {
+	t.Helper()
+	dead = new(atomic.Uint64)
+	bells := map[uint32]*bell{}
+	for i := range n {
+		p := newTestParty(t, uint32(i+1))
+		p.party.dead = func(word uint64) bool { return word == dead.Load() && word != 0 }
+		p.ask = func(_ context.Context, slot uint32) (*bell, error) {
+			if b := bells[slot]; b != nil {
+				return b, nil
+			}
+			return nil, ErrSupervisorDied
+		}
+		bells[uint32(i+1)] = p.latch.bell
+		parties = append(parties, p)
+	}
+	return parties, dead
 }
