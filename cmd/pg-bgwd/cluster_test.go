@@ -222,7 +222,7 @@ func (c *cluster) launch() {
 func (c *cluster) start() {
 	c.t.Helper()
 	c.launch()
-	c.connect()
+	_ = c.connect().Close(context.Background()) // a smart stop would wait for it
 }
 
 // signal sends the postmaster one.
@@ -257,6 +257,7 @@ func (c *cluster) promote() {
 	c.t.Helper()
 	c.askToPromote()
 	conn := c.connect()
+	defer conn.Close(context.Background())
 	for exec1(c.t, conn, "SELECT pg_is_in_recovery()") == "t" {
 	}
 }
@@ -358,4 +359,10 @@ func (c *cluster) crash() {
 	if err := syscall.Kill(int(c.connect().PID()), syscall.SIGKILL); err != nil { // never a stranger: the backend waits for us
 		c.t.Fatal(err)
 	}
+}
+
+// linksTo reports whether link points to path.
+func linksTo(link, path string) bool {
+	at, err := os.Readlink(link)
+	return err == nil && at == path
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
 // TestServer: workers follow a real server: not before it is there, by its
@@ -26,14 +28,21 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s is %s while there is no server", label, w.State)
 		}
 	}
+	dynamic := definition("dynamic", 3600, "/bin/sleep", "1000")
+	dynamic.Set |= dbusapi.KeyStartTime
+	dynamic.StartTime = "recovery_finished"
+	h := s.register(dynamic)
 	c.standby()
 	c.start()
 	early, reader := s.state("early", "running"), s.state("reader", "running") // BGW-077, BGW-078
-	if w := s.worker("writer"); w.State != "waiting" {                         // BGW-079
-		t.Errorf("writer is %s on a standby", w.State)
+	for _, w := range []dbusapi.WorkerInfo{s.worker("writer"), s.info(h)} {    // BGW-079
+		if w.State != "waiting" {
+			t.Errorf("%s is %s on a standby", w.Label, w.State)
+		}
 	}
 	c.promote()
-	s.state("writer", "running")                                                                    // BGW-080
+	s.state("writer", "running") // BGW-080
+	s.running(h)
 	if s.worker("early").MainPID != early.MainPID || s.worker("reader").MainPID != reader.MainPID { // BGW-081
 		t.Error("the promotion restarted a worker")
 	}
