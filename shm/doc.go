@@ -3,13 +3,16 @@
 //
 // The supervisor creates: Create makes a segment, CreateSlots the table,
 // NewLatchEvent a latch's eventfd. It passes descriptors on and writes the
-// table. It maps nothing that a worker can write, reads nothing back, and takes
-// no lock.
+// table. It maps nothing that a worker can write, relies on nothing that it
+// reads there, and takes no lock.
 //
 // A worker opens: Open reads what the supervisor passed (PGBGW_FDS), Attach
 // maps the segment, and then there are Area, Latch and Slots, and over the
 // control socket (package control) Register, WaitStartup, WaitShutdown,
 // Terminate and Ready.
+//
+// Somebody who looks, the supervisor say, calls Inspect, which maps nothing
+// either.
 //
 // The package starts no process and makes no decision about one. It never
 // trusts what is in shared memory: damaged or foreign memory is an error

@@ -38,16 +38,16 @@ func untilStandBy(l *Lock) {
 	}
 }
 
-func acquire(t *testing.T, l *Lock) {
+func acquire(t testing.TB, l *Lock) {
 	t.Helper()
-	if died, err := l.Acquire(t.Context()); died || err != nil {
+	if died, err := l.Acquire(context.Background()); died || err != nil {
 		t.Fatalf("died %v, error %v", died, err)
 	}
 }
 
-func share(t *testing.T, l *Lock) {
+func share(t testing.TB, l *Lock) {
 	t.Helper()
-	if died, err := l.AcquireShared(t.Context()); died || err != nil {
+	if died, err := l.AcquireShared(context.Background()); died || err != nil {
 		t.Fatalf("died %v, error %v", died, err)
 	}
 }
@@ -263,7 +263,7 @@ func errUnless(ok bool) error {
 
 // TestLockHolderDiesLater: it dies while others wait, who find out on patrol.
 func TestLockHolderDiesLater(t *testing.T) {
-	for _, hold := range []func(*testing.T, *Lock){acquire, share} {
+	for _, hold := range []func(testing.TB, *Lock){acquire, share} {
 		l, dead := lockUsers(t, 2, LockSize(2))
 		a, b := l[0], l[1]
 		b.party.latch.sleepers.every = time.Millisecond

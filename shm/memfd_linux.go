@@ -117,6 +117,23 @@ func readHeader(fd int, h *[headerSize]byte) error {
 	}
 }
 
+// readAt fills b from offset on, as far as the file goes, and returns how far.
+func readAt(fd int, b []byte, offset uint64) (n int, err error) {
+	for n < len(b) {
+		got, err := unix.Pread(fd, b[n:], int64(offset)+int64(n))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return n, os.NewSyscallError("pread", err)
+		case got == 0:
+			return n, nil
+		}
+		n += got
+	}
+	return n, nil
+}
+
 func writeHeader(f *os.File, h *[headerSize]byte) error {
 	if _, err := f.WriteAt(h[:], 0); err != nil {
 		return fmt.Errorf("write header: %w", err)
