@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/shm"
+	"golang.org/x/sys/unix"
 )
 
 // controlCommand makes of this program a worker of pg-bgw that registers other
@@ -43,7 +45,8 @@ type report struct {
 // controller is the benchmark's end.
 type controller struct {
 	listener *net.UnixListener
-	conn     net.Conn
+	conn     *net.UnixConn
+	pid      int // the worker's process
 	enc      *json.Encoder
 	dec      *json.Decoder
 }
@@ -63,9 +66,12 @@ func (c *controller) accept(ctx context.Context) error {
 	if err := c.listener.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
 	}
-	conn, err := c.listener.Accept()
+	conn, err := c.listener.AcceptUnix()
 	if err != nil {
 		return fmt.Errorf("the control worker does not come up: %w", err)
+	}
+	if c.pid, err = peerPID(conn); err != nil {
+		return errors.Join(fmt.Errorf("cannot tell the control worker's process: %w", err), conn.Close())
 	}
 	c.conn, c.enc, c.dec = conn, json.NewEncoder(conn), json.NewDecoder(conn)
 	return nil
@@ -167,4 +173,20 @@ func stopped(ctx context.Context, w *shm.Worker, h shm.Handle) error {
 		err = fmt.Errorf("worker %v is %v, want stopped", h, s)
 	}
 	return err
+}
+
+// peerPID is the process at the other end of a connection.
+func peerPID(conn *net.UnixConn) (int, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
+		return 0, e
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("getsockopt", err)
+	}
+	return int(cred.Pid), nil
 }

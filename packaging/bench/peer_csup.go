@@ -118,6 +118,8 @@ func (c *csup) terminate(ctx context.Context, i int) (time.Duration, error) {
 func (c *csup) processes() []int { return []int{c.proc.pid()} }
 
 // close lets csup see the end of its input; it kills its workers then.
+func (c *csup) spenders() spenders { return spenders{supervisor: c.processes()} }
+
 func (c *csup) close() error {
 	if c.conn >= 0 {
 		unix.Close(c.conn)

@@ -339,6 +339,15 @@ func (p *pgbgw) processes() []int {
 	return pids
 }
 
+func (p *pgbgw) spenders() spenders {
+	all := p.processes()
+	s := spenders{supervisor: all[:1], launcher: all[1:], asking: []int{p.bus.pid(), os.Getpid()}}
+	if p.inside != nil {
+		s.asking = []int{p.inside.pid}
+	}
+	return s
+}
+
 func (p *pgbgw) close() error {
 	if p.conn != nil {
 		p.conn.Close()

@@ -231,6 +231,10 @@ func (p *postgres) reset(ctx context.Context) error {
 
 func (p *postgres) processes() []int { return []int{p.proc.pid()} }
 
+func (p *postgres) spenders() spenders {
+	return spenders{supervisor: p.processes(), asking: []int{int(p.conn.PgConn().PID())}}
+}
+
 func (p *postgres) close() error {
 	if p.conn != nil {
 		ctx, done := context.WithTimeout(context.Background(), time.Second)

@@ -51,8 +51,9 @@ type measuring struct {
 }
 
 const (
-	patience = 80 * time.Second     // longer than PostgreSQL's 60 s stall
-	cool     = 5 * time.Millisecond // between two single measurements
+	patience = 80 * time.Second      // longer than PostgreSQL's 60 s stall
+	cool     = 5 * time.Millisecond  // between two single measurements
+	settle   = 20 * time.Millisecond // from the last first instruction until all that the starts cost is spent
 )
 
 func micro(ns int64) float64 { return float64(ns) / 1e3 }
@@ -226,11 +227,28 @@ func (m *measuring) up(ctx context.Context, p peer, n int) error {
 	if err := p.prepare(ctx, n, "worker-nolibc"); err != nil {
 		return err
 	}
+	var who spenders
+	var before spent
+	if s, ok := p.(spender); ok && n == 100 {
+		who = s.spenders()
+		var err error
+		if before, err = cpuSpent(who, nil); err != nil {
+			return err
+		}
+	}
 	took, err := startAll(ctx, p, n)
 	if err != nil {
 		return err
 	}
 	m.add(fmt.Sprintf("up%d", n), p.name(), took)
+	if len(who.supervisor) > 0 {
+		if err := pause(ctx, settle); err != nil {
+			return err
+		}
+		if err := m.addSpent(p, who, before, n); err != nil {
+			return err
+		}
+	}
 	return stopAndReturn(ctx, p, n)
 }
 
