@@ -1,9 +1,12 @@
 /*
- * What a child does between clone3 and exec. It is a copy of a single-threaded
- * process, made without the C library's fork(): it makes system calls and little
- * else. (The library's idea of its own thread id and the kernel's
- * robust list are the launcher's; exec replaces both. A child that is to go on
- * without exec must call set_robust_list first.)
+ * What a child does between clone3 and exec. It shares the launcher's memory or
+ * is a copy of it (fork.c), made without the C library's fork(): it makes system
+ * calls and little else. It allocates nothing, takes no lock, calls nothing that
+ * the library would have all threads do (setuid(2), notes), and writes to nothing
+ * but its stack, its request and errno, which are those of the thread that waits
+ * for it. (The library's idea of its own thread id and the kernel's robust list
+ * are the launcher's; exec replaces both. A copy that is to go on without exec
+ * must call set_robust_list first.)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -90,10 +93,16 @@ int child_files(const struct request *r, int *status)
 	return close_others((unsigned)n, (unsigned)*status);
 }
 
+int needs_oom_score(const struct request *r, const struct inherited *in)
+{
+	return r->oom_score_adj == 0 ? !in->no_oom_wish : r->oom_score_adj != in->oom_score_adj;
+}
+
 /*
  * A process that is not dumpable cannot write to its own files in /proc unless
  * it is root (proc(5)). The launcher is not, so that nobody of the same user can
- * take over its socket; by now this child has nothing of the launcher's open.
+ * take over its socket; by now this child, a copy (must_copy), has nothing of the
+ * launcher's open.
  */
 static int set_oom_score(int value)
 {
@@ -157,8 +166,7 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 		fail(status, STEP_SANDBOX, error);
 	if ((error = child_files(r, &status)))
 		fail(status, STEP_FILES, error);
-	if (r->oom_score_adj != in->oom_score_adj && (error = set_oom_score(r->oom_score_adj)) &&
-	    !(error == EACCES && r->oom_score_adj == 0)) /* 0 is no wish: an unprivileged daemon with more keeps its own */
+	if (needs_oom_score(r, in) && (error = set_oom_score(r->oom_score_adj)))
 		fail(status, STEP_OOM_SCORE, error);
 	if (r->nice != 0 && r->nice != in->nice && setpriority(PRIO_PROCESS, 0, r->nice))
 		fail(status, STEP_NICE, errno);

@@ -7,9 +7,10 @@
 
 #include "protocol.h"
 
-/* What a child would inherit; a child sets only what differs. */
+/* What a child inherits; a child sets only what differs. */
 struct inherited {
 	int oom_score_adj;
+	int no_oom_wish; /* 0, which is no wish, is kept or cannot be had */
 	int nice;
 };
 
@@ -45,6 +46,25 @@ struct request {
  */
 int request_parse(void *data, size_t size, int *fds, size_t nfds, char *pointers[POINTERS_MAX + 2], struct request *out);
 
+enum {
+	FDS_MAX = FILES_MAX + 2,
+	FDS_ROOM = FDS_MAX + 2, /* one too many is seen; even, so that CMSG_SPACE adds no room */
+	STACK_SIZE = 32 * 1024, /* of a child before exec; it needs less than a tenth */
+	SEATS = 8,
+};
+
+/*
+ * What one thread needs to serve a request. All of them are static, and memory
+ * that was never used is none.
+ */
+struct seat {
+	int taken; /* pool.c's */
+	int fds[FDS_ROOM];
+	char *pointers[POINTERS_MAX + 2];
+	_Alignas(16) char stack[STACK_SIZE];
+	_Alignas(8) char packet[REQUEST_MAX];
+};
+
 /* reset_signals gives every signal its default action and empties the mask. */
 void reset_signals(void);
 
@@ -56,6 +76,31 @@ int child_files(const struct request *r, int *status);
 
 /* report tells the daemon; a child that cannot has nobody left to tell. */
 void report(int status, enum step step, int value);
+
+/* needs_oom_score says whether a child of r has to write its oom_score_adj. */
+int needs_oom_score(const struct request *r, const struct inherited *in);
+
+/* must_copy says whether the child of r cannot share the launcher's memory. */
+int must_copy(const struct request *r, const struct inherited *in);
+
+/*
+ * fork_worker makes the child of r, a child of this process's parent, which
+ * never returns. With a stack, STACK_SIZE bytes, it shares our memory and this
+ * waits until it has executed its program or died; with NULL it is a copy. 0 or
+ * an errno: then there is no child.
+ */
+int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack);
+
+/* pool_run has serve called in the active thread, again and again, and never returns. */
+_Noreturn void pool_run(void (*serve)(struct seat *));
+
+/*
+ * pool_enter says whether the active thread may wait for a child: another stands
+ * by. pool_leave must follow when it has waited, and then says whether the thread of s still is
+ * the active one; if not, serve must return at once.
+ */
+int pool_enter(void);
+int pool_leave(struct seat *s);
 
 /* child_run never returns: it executes the program of r or reports on r->status what failed. */
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);

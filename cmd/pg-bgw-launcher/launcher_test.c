@@ -1,6 +1,7 @@
 /*
  * Tests of the launcher's parts: the parser with good and bad packets, the
- * shuffling of descriptors, signals. Meant for -fsanitize=address,undefined.
+ * shuffling of descriptors, signals, both ways to make a child, the threads.
+ * Meant for -fsanitize=address,undefined and, by itself, -fsanitize=thread.
  *
  *	launcher_test                  runs them; 0 if all hold
  *	launcher_test parse N < file   prints the packet in file, received with N
@@ -9,7 +10,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +182,106 @@ static int signals(void)
 	return 0;
 }
 
+/* Who must not share memory, and who may. */
+static void test_must_copy(void)
+{
+	struct inherited in = { .oom_score_adj = 5, .no_oom_wish = 1 };
+	struct request r = { .flags = FLAG_CGROUP | FLAG_NO_NEW_PRIVS | FLAG_READ_ONLY_CGROUPS, .nice = 3, .umask = 077 };
+
+	CHECK(!must_copy(&r, &in)); /* 0 is no wish */
+	r.oom_score_adj = 5;
+	CHECK(!must_copy(&r, &in));
+	r.oom_score_adj = 6;
+	CHECK(must_copy(&r, &in));
+	r.oom_score_adj = 0;
+	in.no_oom_wish = 0;
+	CHECK(must_copy(&r, &in));
+	in.no_oom_wish = 1;
+	r.flags |= FLAG_CREDENTIAL;
+	CHECK(must_copy(&r, &in));
+	r.flags ^= FLAG_CREDENTIAL | FLAG_COPY;
+	CHECK(must_copy(&r, &in));
+}
+
+/* In a child, whose parent is the parent of what it makes: one start, whose step is to be step. */
+static int fork_one(char *stack, char *program, const char *dir, enum step step)
+{
+	char *argv[] = { program, NULL }, *envp[] = { NULL };
+	int pair[2], files[1] = { 0 }, error;
+	struct inherited in = { .no_oom_wish = 1 };
+	struct report reports[2] = { 0 };
+	uint16_t targets[] = { NO_FILE };
+	ssize_t n;
+
+	if (pipe2(pair, O_CLOEXEC))
+		return 1;
+	struct request r = { .status = pair[1], .cgroup = -1, .files = files, .targets = targets, .ntargets = 1,
+		.umask = 022, .dir = dir, .argv = argv, .envp = envp };
+	errno = 0;
+	error = fork_worker(&r, &in, -1, stack);
+	if (error || fcntl(pair[1], F_GETFD) < 0) /* the child has closed its own copy */
+		return 2;
+	close(pair[1]);
+	for (size_t at = 0; (n = read(pair[0], (char *)reports + at, sizeof reports - at)) > 0;)
+		at += (size_t)n;
+	if (reports[0].step != STEP_NONE || reports[0].value <= 1)
+		return 3;
+	return reports[1].step == step ? 0 : 10 + (int)reports[1].step;
+}
+
+static int fork_both(void)
+{
+	static struct seat seat;
+	int code = 0;
+
+	for (int i = 0; i < 50 && !code; i++) {
+		char *stack = i % 2 ? seat.stack : NULL;
+
+#ifdef __SANITIZE_ADDRESS__
+		stack = NULL; /* the sanitizer knows no stack of our own making */
+#endif
+		code = fork_one(stack, "/bin/true", "/", STEP_NONE);
+		if (!code)
+			code = fork_one(stack, "/nonexistent", "/", STEP_EXEC);
+		if (!code)
+			code = fork_one(stack, "/bin/true", "/nonexistent", STEP_DIR);
+	}
+	return code;
+}
+
+/* The threads: each but the last that enters hangs; then all are let go. */
+static atomic_int hung, let_go;
+static int hold[2];
+
+static void hang_or_finish(struct seat *s)
+{
+	char c;
+
+	while (!pool_enter()) { /* all hang but us: nobody is left to stand by */
+		if (atomic_load(&hung) < SEATS - 1)
+			_exit(1);
+		if (!atomic_exchange(&let_go, 1))
+			close(hold[1]);
+		sched_yield();
+	}
+	if (atomic_load(&let_go)) { /* somebody stands by again */
+		if (!pool_leave(s))
+			return; /* it took us long; the next one ends the test */
+		_exit(0);
+	}
+	atomic_fetch_add(&hung, 1);
+	if (read(hold[0], &c, 1) != 0 || pool_leave(s))
+		_exit(2); /* a thread that hung is not the active one any more */
+}
+
+static int threads(void)
+{
+	alarm(60);
+	if (pipe(hold))
+		return 1;
+	pool_run(hang_or_finish);
+}
+
 static void in_child(int (*test)(void), const char *name)
 {
 	int status;
@@ -234,5 +337,8 @@ int main(int argc, char **argv)
 	test_bad();
 	in_child(shuffle, "shuffle");
 	in_child(signals, "signals");
+	in_child(threads, "threads");
+	test_must_copy();
+	in_child(fork_both, "fork_both");
 	return failures != 0;
 }

@@ -1,27 +1,28 @@
 /*
  * pg-bgw-launcher: forks every worker on behalf of pg-bgwd.
  *
- * Files: main.c request.c child.c sandbox.c, headers launcher.h protocol.h;
- * launcher_test.c is a program of its own. build.sh holds the compiler's line.
+ * Files: main.c request.c fork.c pool.c child.c sandbox.c, headers launcher.h
+ * protocol.h; launcher_test.c is a program of its own. build.sh holds the
+ * compiler's line.
  *
  * Started by units/launch only:
  *
  *	pg-bgw-launcher [directory that workers may not change]
  *
  * with a SOCK_SEQPACKET socket as descriptor 3. One packet in is one worker;
- * protocol.h says how it looks. It serves one request after the other and
- * waits for nothing but the socket: a child is forked and forgotten, and tells
- * its own fate through the pipe that came with the request. clone3 goes without CLONE_VFORK for
- * that reason: with it, a program on a file system that does not answer would
- * stop all others. The price is the copy of some tens of pages.
+ * protocol.h says how it looks. It serves one request after the other, and no
+ * program that is slow to execute delays them by more than milliseconds
+ * (pool.c): a child is forked and forgotten, and tells its own fate through the
+ * pipe that came with the request.
  *
  * End of file on the socket is the end of the launcher. Its memory is static,
- * and it is not dumpable: a worker of the same user can neither read it nor take its socket.
+ * and it is not dumpable: a worker of the same user can neither read it nor take
+ * its socket. Its oom_score_adj is what a worker has that wishes nothing: it is
+ * too small to be worth killing, and is replaced.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,26 +34,20 @@
 
 #include "launcher.h"
 
-enum {
-	SOCKET = 3,
-	RULESET = 4, /* or nothing; what comes with a request is from the next one on */
-	FDS_MAX = FILES_MAX + 2,
-	FDS_ROOM = FDS_MAX + 2, /* one too many is seen; even, so that CMSG_SPACE adds no room */
-};
+enum { SOCKET = 3 };
 
-static _Alignas(8) char packet[REQUEST_MAX];
-static char *pointers[POINTERS_MAX + 2];
-static int fds[FDS_ROOM];
+static struct inherited inherited;
+static int ruleset = -1;
 _Static_assert(FDS_ROOM % 2 == 0, "the kernel may fill the padding of CMSG_SPACE");
 
 /* receive reads a packet and returns its size, at most 0 at the end; *error says what part of it did not come. */
-static ssize_t receive(size_t *nfds, int *error)
+static ssize_t receive(struct seat *s, size_t *nfds, int *error)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof fds)];
+		char space[CMSG_SPACE(sizeof s->fds)];
 	} control;
-	struct iovec iov = { packet, sizeof packet };
+	struct iovec iov = { s->packet, sizeof s->packet };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	ssize_t n;
 
@@ -66,7 +61,7 @@ static ssize_t receive(size_t *nfds, int *error)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
 			*nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-			memcpy(fds, CMSG_DATA(c), *nfds * sizeof(int));
+			memcpy(s->fds, CMSG_DATA(c), *nfds * sizeof(int));
 		}
 	if (msg.msg_flags & MSG_TRUNC)
 		*error = EMSGSIZE;
@@ -75,95 +70,99 @@ static ssize_t receive(size_t *nfds, int *error)
 	return n;
 }
 
-/* fork_worker makes the child of r, a child of this process's parent. */
-static pid_t fork_worker(const struct request *r, const struct inherited *in, int ruleset)
+/*
+ * close_all closes what came with a request, and nothing else: another thread may
+ * have descriptors of its own. The kernel has given out neighbours as a rule.
+ */
+static void close_all(const int *fds, size_t n)
 {
-	struct clone_args args = { .flags = CLONE_PARENT };
-	pid_t pid;
-
-	if (r->cgroup >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)r->cgroup;
+	for (size_t i = 0, next; i < n; i = next) {
+		for (next = i + 1; next < n && fds[next] == fds[next - 1] + 1; next++)
+			;
+		syscall(SYS_close_range, fds[i], fds[next - 1], 0);
 	}
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-	if (pid == 0)
-		child_run(r, in, ruleset);
-	return pid;
 }
 
-/* serve handles one packet; 1 when there will be no more. */
-static int serve(const struct inherited *in, int ruleset)
+/* start makes the child of r. *active says whether this thread is to go on. 0 or an errno. */
+static int start(struct seat *s, const struct request *r, int *active)
+{
+	int error;
+
+	if (must_copy(r, &inherited) || !pool_enter())
+		return fork_worker(r, &inherited, ruleset, NULL);
+	error = fork_worker(r, &inherited, ruleset, s->stack);
+	*active = pool_leave(s);
+	return error;
+}
+
+/* serve_one handles one packet and says whether this thread is to go on. */
+static int serve_one(struct seat *s)
 {
 	enum step step = STEP_RECEIVE;
+	int own[FDS_ROOM]; /* a child that shares our memory moves those of its request */
 	struct request r;
 	size_t nfds;
-	int error;
-	ssize_t n = receive(&nfds, &error);
+	int error, active = 1;
+	ssize_t n = receive(s, &nfds, &error);
 
 	if (n <= 0)
-		return 1;
+		_exit(0); /* whichever children other threads wait for need us no more */
+	memcpy(own, s->fds, nfds * sizeof own[0]);
 	if (!error) {
 		step = STEP_REQUEST;
-		error = request_parse(packet, (size_t)n, fds, nfds, pointers, &r);
+		error = request_parse(s->packet, (size_t)n, s->fds, nfds, s->pointers, &r);
 	}
 	if (!error) {
 		step = STEP_CLONE;
-		error = fork_worker(&r, in, ruleset) < 0 ? errno : 0;
+		error = start(s, &r, &active);
 	}
 	if (error && nfds)
-		report(fds[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
-	/* The status pipe as well: from here on only the child holds it. */
-	syscall(SYS_close_range, (ruleset < 0 ? SOCKET : RULESET) + 1, ~0U, 0);
-	return 0;
+		report(own[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
+	close_all(own, nfds); /* the status pipe as well: from here on only the child holds it */
+	return active;
 }
 
+static void serve(struct seat *s)
+{
+	while (serve_one(s))
+		;
+}
+
+/*
+ * own_values gives this process the oom_score_adj that most workers have, 0, and
+ * says what children will inherit. Where 0 is refused, to an unprivileged daemon
+ * with more, it is to its children too.
+ */
 static struct inherited own_values(void)
 {
-	struct inherited in = { .oom_score_adj = -9999 }; /* unknown: always set */
+	struct inherited in = { .nice = getpriority(PRIO_PROCESS, 0) };
 	char text[16] = "";
-	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
 
-	if (fd >= 0) {
-		if (read(fd, text, sizeof text - 1) > 0)
-			in.oom_score_adj = atoi(text);
-		close(fd);
-	}
-	in.nice = getpriority(PRIO_PROCESS, 0);
-	return in;
-}
-
-/* make_ruleset returns RULESET, or -1. */
-static int make_ruleset(const char *directory)
-{
-	int fd = directory ? sandbox_ruleset(directory) : -1;
-
-	if (fd < 0 || fd == RULESET)
-		return fd;
-	if (dup3(fd, RULESET, O_CLOEXEC) < 0) {
-		close(fd);
-		return -1;
-	}
+	if (fd < 0)
+		return in; /* whoever wants a value fails to set it, and says so */
+	in.no_oom_wish = write(fd, "0", 1) == 1 || errno == EACCES;
+	if (pread(fd, text, sizeof text - 1, 0) > 0)
+		in.oom_score_adj = atoi(text);
 	close(fd);
-	return RULESET;
+	return in;
 }
 
 int main(int argc, char **argv)
 {
-	int type = 0, ruleset;
+	int type = 0;
 	socklen_t size = sizeof type;
-	struct inherited in;
 
 	if (argc > 2 || getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_SEQPACKET) {
 		fprintf(stderr, "pg-bgw-launcher: started by pg-bgwd only, with a socket as descriptor 3\n");
 		return 2;
 	}
+	inherited = own_values(); /* while it may: a process that is not dumpable cannot write its own */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
-	syscall(SYS_close_range, RULESET, ~0U, 0);
-	in = own_values();
-	ruleset = make_ruleset(argv[1]);
-	while (!serve(&in, ruleset))
-		;
-	return 0;
+	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
+	if (argv[1])
+		ruleset = sandbox_ruleset(argv[1]);
+	pool_run(serve);
 }

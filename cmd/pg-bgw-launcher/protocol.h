@@ -49,7 +49,8 @@ enum request_flag {
 	FLAG_CREDENTIAL = 2,
 	FLAG_NO_NEW_PRIVS = 4,
 	FLAG_READ_ONLY_CGROUPS = 8,
-	FLAGS_ALL = 15,
+	FLAG_COPY = 16, /* never share the launcher's memory: the cgroup limits memory */
+	FLAGS_ALL = 31,
 };
 
 /* The values are those of units/launch.Step. */

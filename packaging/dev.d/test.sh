@@ -49,9 +49,12 @@ test_c() {
         say "there are none"
         return
     fi
-    CC=${CC:-cc} cmd/pg-bgw-launcher/build.sh test "$BUILD/launcher-test" -g -fsanitize=address,undefined
-    "$BUILD/launcher-test" || status=$?
-    [[ $status -eq 0 || ($status -eq 77 && ${CI:-} != true) ]] || fail "the launcher's tests ended with status $status"
+    local sanitizer
+    for sanitizer in address,undefined thread; do # the first for memory, the second for the threads
+        CC=${CC:-cc} cmd/pg-bgw-launcher/build.sh test "$BUILD/launcher-test" -g "-fsanitize=$sanitizer"
+        "$BUILD/launcher-test" || status=$?
+        [[ $status -eq 0 || ($status -eq 77 && ${CI:-} != true) ]] || fail "the launcher's tests ended with status $status"
+    done
 }
 
 # trixie_root is where the root file system of Debian 13 is kept between runs.

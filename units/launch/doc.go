@@ -21,7 +21,11 @@
 // here. That is as exact as one that clone3 makes: the child is ours and not waited
 // for, so its number is its own. It saves two messages and a wake-up a start.
 //
-// So an exec that hangs (NFS, FUSE) delays no other start. A launcher that
+// So an exec that hangs (NFS, FUSE) delays no other start, but for a few
+// milliseconds: a child shares the launcher's memory until it executes its
+// program, which spares the copy, and the thread that waits for it is replaced
+// when that takes long. A child with a memory limit, a user or an oom_score_adj
+// of its own is made by copying. A launcher that
 // dies takes nothing with it but requests from which no child had come; those show as
 // end of file without a number, and are sent once more to its replacement. No
 // request is carried out twice.

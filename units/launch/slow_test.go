@@ -33,7 +33,7 @@ func TestSlowExec(t *testing.T) {
 	}()
 	both(t, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
-		const n = 5
+		const n = 12 // more than the launcher has threads
 		failed := make(chan error, n)
 		for range n {
 			s := spec("")
@@ -52,15 +52,32 @@ func TestSlowExec(t *testing.T) {
 			t.Fatalf("the slow one ended: %v", err)
 		default:
 		}
+		if n := threadsOf(t, r.launcherPid()); n < 2 || n > 8 {
+			t.Errorf("the launcher has %d threads, want 2 to 8", n)
+		}
 		cancel()
 		for range n {
 			if err := <-failed; !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		}
+		for range 20 { // with threads that were let go
+			_, exits := r.start(spec("exit 0"))
+			<-exits
+		}
 		if n := zombies(); n != 0 {
 			t.Errorf("%d zombies", n)
 		}
 		r.noCgroups()
 	})
+}
+
+// threadsOf returns how many threads a process has.
+func threadsOf(t *testing.T, pid int) int {
+	t.Helper()
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
 }

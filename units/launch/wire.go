@@ -25,6 +25,7 @@ const (
 	flagCredential      = 2
 	flagNoNewPrivs      = 4
 	flagReadOnlyCgroups = 8
+	flagCopy            = 16
 )
 
 var order = binary.NativeEndian
@@ -111,12 +112,25 @@ func flags(s *Spec, cgroup bool) (f uint32) {
 		{s.Credential != nil, flagCredential},
 		{s.NoNewPrivileges, flagNoNewPrivs},
 		{s.ReadOnlyCgroups, flagReadOnlyCgroups},
+		{limitsMemory(s), flagCopy},
 	} {
 		if v.on {
 			f |= v.bit
 		}
 	}
 	return f
+}
+
+// limitsMemory says whether the kernel may kill a child of s for want of memory
+// before it has memory of its own, and with it whoever it shares the launcher's
+// with: the launcher, and children whose programs are slow to execute.
+func limitsMemory(s *Spec) bool {
+	for name := range s.Limits {
+		if controllerOf(name) == "memory" {
+			return true
+		}
+	}
+	return false
 }
 
 // environment returns s.Env with the marker in place of any that is there.

@@ -43,7 +43,7 @@ func TestWire(t *testing.T) {
 		Dir: "/var/lib", Files: []int{7, -1, 9, 7}, OOMScoreAdj: -900, Nice: -5, Umask: &umask,
 		Rlimits:         []Rlimit{{Resource: 7, Soft: 1, Hard: ^uint64(0)}},
 		Credential:      &Credential{UID: 4294967294, GID: 5, Groups: []uint32{6, 7}},
-		NoNewPrivileges: true, ReadOnlyCgroups: true,
+		NoNewPrivileges: true, ReadOnlyCgroups: true, Limits: map[string]string{"memory.max": "1G"},
 	}
 	data, files, err := encode(&s, true)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestWire(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	want := `flags 15 umask 27 oom -900 nice -5 uid 4294967294 gid 5 files 2
+	want := `flags 31 umask 27 oom -900 nice -5 uid 4294967294 gid 5 files 2
 rlimit 7 1 18446744073709551615
 group 6
 group 7
