@@ -69,7 +69,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"list not there":   {one, put16(30, 1024), "a list of 1024"},
 		"list too long":    {one, put16(30, 1025), "a list of 1025"},
 		"bytes not there":  {register(Pair{"K", []byte{1}}), put32(30, 2), "a length says 2"},
-		"int not there":    {register(Pair{"K", int64(1)}), func(b []byte) []byte { return b[:37] }, "8 bytes are wanted"},
+		"found neither":    {vectors["dynamic-attach-answer"], put32(32, 2), "2 stands where 0 or 1"},
+		"done neither":     {vectors["dynamic-ready"], put32(20, 1<<31), "2147483648 stands where 0 or 1"},
+		"nameless dynamic": {Record{Type: DynamicNamed, ID: 1, Size: 1, Text: "a"}, func(b []byte) []byte { return append(b[:24], 0, 0, 0, 0) }, "the name has 0 bytes"},
+		"dynamic of 64 bytes": {Record{Type: DynamicNamed, ID: 1, Size: 1, Text: strings.Repeat("n", 63)},
+			func(b []byte) []byte { b[24] = 64; return append(b, 'n') }, "the name has 64 bytes"},
+		"no size":       {vectors["dynamic-create"], func(b []byte) []byte { return b[:20] }, "8 bytes are wanted where 4"},
+		"int not there": {register(Pair{"K", int64(1)}), func(b []byte) []byte { return b[:37] }, "8 bytes are wanted"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +128,7 @@ func TestDecodeUnknown(t *testing.T) {
 	if !errors.As(err, &version) || version.Version != 2 || r.Type != Hello || r.ID != 1 {
 		t.Errorf("version 2: got %v with type %v, id %d", err, r.Type, r.ID)
 	}
-	for _, typ := range []Type{0, 11, 0x3fff, Latch + 1, Type(11).Answer()} {
+	for _, typ := range []Type{0, 0x77, 0x3fff, DynamicReady + 1, Type(0x77).Answer()} {
 		var unknown *UnknownTypeError
 		b := damaged(t, vectors["attach-answer"], put16(6, uint16(typ)))
 		err := r.Decode(b)
@@ -194,7 +200,8 @@ func TestReasonIsMended(t *testing.T) {
 
 func TestTypeString(t *testing.T) {
 	for typ, want := range map[Type]string{
-		Hello: "Hello", Latch.Answer(): "answer to Latch", WorkerStateChanged: "WorkerStateChanged", 0: "type 0x0000", 11: "type 0x000b",
+		Hello: "Hello", Latch.Answer(): "answer to Latch", WorkerStateChanged: "WorkerStateChanged", DynamicReady: "DynamicReady",
+		0: "type 0x0000", 0x77: "type 0x0077",
 	} {
 		if got := typ.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

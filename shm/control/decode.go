@@ -91,6 +91,14 @@ func (d *decoder) u16() uint16 { return le.Uint16(d.take(2)) }
 func (d *decoder) u32() uint32 { return le.Uint32(d.take(4)) }
 func (d *decoder) u64() uint64 { return le.Uint64(d.take(8)) }
 
+func (d *decoder) bool() bool {
+	v := d.u32()
+	if v > 1 {
+		d.fail("%d stands where 0 or 1 is allowed", v)
+	}
+	return v == 1
+}
+
 // length reads a u32 that counts bytes still to come.
 func (d *decoder) length() int {
 	n := d.u32()
@@ -139,7 +147,8 @@ func (d *decoder) body(r *Record) {
 	switch r.Type {
 	case Hello, Hello.Answer(), Ready:
 		r.Text = d.text()
-	case Attach, Detach, Attach.Answer(), Detach.Answer(), Ready.Answer(), Terminate.Answer(), Latch.Answer():
+	case Attach, Detach, Attach.Answer(), Detach.Answer(), Ready.Answer(), Terminate.Answer(), Latch.Answer(),
+		DynamicDetach.Answer(), DynamicPin.Answer(), DynamicUnpin.Answer(), DynamicReady.Answer():
 	case Register:
 		d.pairs(r)
 	case Register.Answer(), GetPid, Terminate:
@@ -154,6 +163,30 @@ func (d *decoder) body(r *Record) {
 		r.Slot = d.u32()
 	case WorkerStateChanged:
 		d.event(r)
+	default:
+		d.dynamic(r)
+	}
+}
+
+// dynamic decodes what is about dynamic segments.
+func (d *decoder) dynamic(r *Record) {
+	switch r.Type {
+	case DynamicCreate:
+		r.Size = d.u64()
+	case DynamicAttach, DynamicDetach, DynamicPin, DynamicUnpin:
+		r.Segment = d.u32()
+	case DynamicNamed:
+		r.Size = d.u64()
+		if r.Text = d.text(); d.err == nil && (r.Text == "" || len(r.Text) > MaxDynamic) {
+			d.fail("the name has %d bytes, 1 to %d are allowed", len(r.Text), MaxDynamic)
+		}
+	case DynamicReady:
+		r.Segment = d.u32()
+		r.Done = d.bool()
+	case DynamicCreate.Answer(), DynamicAttach.Answer(), DynamicNamed.Answer():
+		r.Segment = d.u32()
+		r.Size = d.u64()
+		r.Found = d.bool()
 	default:
 		d.err = &UnknownTypeError{Type: r.Type}
 	}

@@ -1,7 +1,8 @@
 // Package control is the language of the control socket: the SOCK_SEQPACKET
 // socket that each worker process shares with the supervisor alone, and over
 // which it attaches, detaches, says that it is ready, registers other workers,
-// waits for them, terminates them and asks for their latches.
+// waits for them, terminates them, and asks for their latches and for dynamic
+// segments.
 //
 // It turns records into bytes and back, and moves them over a descriptor. It
 // holds no connection, keeps no state and decides nothing. Its callers are the
@@ -52,6 +53,13 @@
 //	8     WaitShutdown   handle, u64 timeout in microseconds   u32 status, i32 pid
 //	9     Terminate      handle                                -
 //	10    Latch          u32 slot                              - (an eventfd comes with the record)
+//	11    DynamicCreate  u64 size                              dynamic (its memfd comes with the record)
+//	12    DynamicAttach  u32 segment                           dynamic (the same)
+//	13    DynamicDetach  u32 segment                           -
+//	14    DynamicPin     u32 segment                           -
+//	15    DynamicUnpin   u32 segment                           -
+//	16    DynamicNamed   u64 size, text: name                  dynamic (the same)
+//	17    DynamicReady   u32 segment, u32 done                 -
 //
 // Each answer's body begins with an i32: 0, or a negative errno. With an errno
 // a text follows that tells a person the reason, and nothing else. So an answer
@@ -69,6 +77,21 @@
 // KillTimeoutUSec and StopWithOwner (0 or 1) u64, Extra bytes, all others text.
 // Its flags: bit 0 asks for SIGUSR1 to the registrant beside its latch.
 //
+// # Dynamic segments
+//
+// A dynamic is u32 segment, u64 size, u32 found; found, and done, are 0 or 1. A
+// dynamic segment is named by its handle, an even number that is not 0. It
+// belongs to the segment that its maker is attached to, and goes with it in a
+// crash; only processes attached to that segment can ask for it. It lasts while
+// it is pinned or a process has it, from the answer to Create, Attach or Named
+// until DynamicDetach, Detach or its end.
+//
+// Named finds or makes the one of that name, 1 to 63 bytes. Who is answered with
+// found 0 has made it, fills it, and says DynamicReady, with done 1, which pins
+// it, or 0, which removes it. All others are answered after that, with found 1;
+// or, if it was removed or its maker has ended, one of them with found 0. An
+// EBUSY, after 20 s, says that it is still being filled.
+//
 // Statuses are PostgreSQL's BgwHandleStatus: 0 started, 1 not yet started, 2
 // stopped, 3 the supervisor died. States are those of the slot table, see
 // package shm.
@@ -77,12 +100,16 @@
 //
 //	EINVAL           the definition is wrong; the reason names the key
 //	EAGAIN           no free slot
-//	EDQUOT           a quota is used up
+//	EDQUOT           a quota is used up, or a limit on dynamic segments
 //	ESHUTDOWN        the supervisor is shutting down
 //	EPERM            policy does not allow it
 //	ESTALE           Attach: the segment was renewed after a crash
 //	ENODEV           Attach: this worker has no segment
-//	ENOENT           no such slot
+//	ENOENT           no such slot; no such dynamic segment, or not this process's
+//	ENOTCONN         a dynamic segment: this process is not attached
+//	EEXIST           DynamicAttach: it has it already; DynamicPin: pinned already
+//	ENOMEM           there is not so much memory
+//	EBUSY            DynamicNamed: not filled yet
 //	EMLINK           too many waits at once
 //	EOPNOTSUPP       not possible on this system
 //	ENOSYS           unknown request type

@@ -48,6 +48,14 @@ func (e *encoder) u16(v uint16) { e.b = le.AppendUint16(e.b, v) }
 func (e *encoder) u32(v uint32) { e.b = le.AppendUint32(e.b, v) }
 func (e *encoder) u64(v uint64) { e.b = le.AppendUint64(e.b, v) }
 
+func (e *encoder) bool(v bool) {
+	if v {
+		e.u32(1)
+		return
+	}
+	e.u32(0)
+}
+
 func (e *encoder) text(s string) {
 	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 		e.fail("text %.40q is not UTF-8 without NUL", s)
@@ -85,7 +93,8 @@ func (e *encoder) body(r *Record) {
 	switch r.Type {
 	case Hello, Hello.Answer(), Ready:
 		e.text(r.Text)
-	case Attach, Detach, Attach.Answer(), Detach.Answer(), Ready.Answer(), Terminate.Answer(), Latch.Answer():
+	case Attach, Detach, Attach.Answer(), Detach.Answer(), Ready.Answer(), Terminate.Answer(), Latch.Answer(),
+		DynamicDetach.Answer(), DynamicPin.Answer(), DynamicUnpin.Answer(), DynamicReady.Answer():
 	case Register:
 		e.pairs(r)
 	case Register.Answer(), GetPid, Terminate:
@@ -100,6 +109,32 @@ func (e *encoder) body(r *Record) {
 		e.u32(r.Slot)
 	case WorkerStateChanged:
 		e.event(r)
+	default:
+		e.dynamic(r)
+	}
+}
+
+// dynamic encodes what is about dynamic segments.
+func (e *encoder) dynamic(r *Record) {
+	switch r.Type {
+	case DynamicCreate:
+		e.u64(r.Size)
+	case DynamicAttach, DynamicDetach, DynamicPin, DynamicUnpin:
+		e.u32(r.Segment)
+	case DynamicNamed:
+		if n := len(r.Text); n == 0 || n > MaxDynamic {
+			e.fail("the name has %d bytes, 1 to %d are allowed", n, MaxDynamic)
+			return
+		}
+		e.u64(r.Size)
+		e.text(r.Text)
+	case DynamicReady:
+		e.u32(r.Segment)
+		e.bool(r.Done)
+	case DynamicCreate.Answer(), DynamicAttach.Answer(), DynamicNamed.Answer():
+		e.u32(r.Segment)
+		e.u64(r.Size)
+		e.bool(r.Found)
 	default:
 		e.err = &UnknownTypeError{Type: r.Type}
 	}

@@ -13,6 +13,7 @@ const (
 	MaxKey     = 64       // bytes of a key of a pair
 	MaxPairs   = 64       // pairs of a Register
 	MaxList    = 1024     // texts in a list
+	MaxDynamic = 63       // bytes of a dynamic segment's name
 )
 
 // Type says what a record is. A request is below 0x4000.
@@ -30,6 +31,13 @@ const (
 	WaitShutdown
 	Terminate
 	Latch
+	DynamicCreate
+	DynamicAttach
+	DynamicDetach
+	DynamicPin
+	DynamicUnpin
+	DynamicNamed
+	DynamicReady
 )
 
 // WorkerStateChanged is the event that tells a worker about one it registered.
@@ -55,6 +63,8 @@ func (t Type) Request() Type { return t &^ answerBit }
 var typeNames = [...]string{
 	Hello: "Hello", Attach: "Attach", Detach: "Detach", Ready: "Ready", Register: "Register", GetPid: "GetPid",
 	WaitStartup: "WaitStartup", WaitShutdown: "WaitShutdown", Terminate: "Terminate", Latch: "Latch",
+	DynamicCreate: "DynamicCreate", DynamicAttach: "DynamicAttach", DynamicDetach: "DynamicDetach", DynamicPin: "DynamicPin",
+	DynamicUnpin: "DynamicUnpin", DynamicNamed: "DynamicNamed", DynamicReady: "DynamicReady",
 }
 
 // String is the type's name, "answer to Attach" or "type 0x0077".
@@ -120,6 +130,11 @@ type Pair struct {
 //	WaitStartup, WaitShutdown Handle, TimeoutUSec
 //	answers to these three    Status, Pid (not Terminate)
 //	Latch                     Slot
+//	DynamicCreate             Size
+//	DynamicNamed              Size, Text
+//	answers to these and DynamicAttach  Segment, Size, Found
+//	DynamicAttach, -Detach, -Pin, -Unpin  Segment
+//	DynamicReady              Segment, Done
 //	WorkerStateChanged        Handle, Start, State, Status, Pid, ExitCode, ExitSignal, Text
 //
 // The zero Record is not valid. A Record owns all it points to; Decode copies.
@@ -130,6 +145,10 @@ type Record struct {
 	Text        string
 	Handle      Handle
 	Slot        uint32
+	Segment     uint32 // handle of a dynamic segment
+	Size        uint64 // bytes of it
+	Found       bool   // it was there
+	Done        bool   // it is filled
 	TimeoutUSec uint64
 	Flags       uint64
 	Pairs       []Pair

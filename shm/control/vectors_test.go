@@ -20,32 +20,49 @@ var update = flag.Bool("update", false, "rewrite the files in testdata")
 
 // vectors are the records that C and Python read as well: testdata/NAME.hex.
 var vectors = map[string]Record{
-	"hello":                {Type: Hello, ID: 1, Text: "libpgbgw 1.0"},
-	"hello-answer":         {Type: Hello.Answer(), ID: 1, Text: "pg-bgwd 1.0"},
-	"attach":               {Type: Attach, ID: 2},
-	"attach-answer":        {Type: Attach.Answer(), ID: 2},
-	"attach-stale":         {Type: Attach.Answer(), ID: 2, Errno: syscall.ESTALE, Text: "segment \"main\" was renewed after a crash"},
-	"detach":               {Type: Detach, ID: 3},
-	"detach-answer":        {Type: Detach.Answer(), ID: 3},
-	"ready":                {Type: Ready, ID: 4, Text: "listening, größer"},
-	"ready-empty":          {Type: Ready, ID: 4},
-	"ready-answer":         {Type: Ready.Answer(), ID: 4},
-	"register":             registerVector(),
-	"register-none":        {Type: Register, ID: 6, Pairs: []Pair{}},
-	"register-answer":      {Type: Register.Answer(), ID: 5, Handle: Handle{Slot: 3, Generation: 7<<32 | 17}},
-	"register-refused":     {Type: Register.Answer(), ID: 5, Errno: syscall.EINVAL, Text: "RestartTime: -2 should be seconds or -1"},
-	"getpid":               {Type: GetPid, ID: 7, Handle: Handle{Slot: 3, Generation: 17}},
-	"getpid-answer":        {Type: GetPid.Answer(), ID: 7, Status: 0, Pid: 4711},
-	"waitstartup":          {Type: WaitStartup, ID: 8, Handle: Handle{Slot: 3, Generation: 17}, TimeoutUSec: 20_000_000},
-	"waitstartup-answer":   {Type: WaitStartup.Answer(), ID: 8, Status: 1, Pid: 0},
-	"waitshutdown":         {Type: WaitShutdown, ID: 9, Handle: Handle{Slot: 16383, Generation: 1<<64 - 1}, TimeoutUSec: 1<<64 - 1},
-	"waitshutdown-answer":  {Type: WaitShutdown.Answer(), ID: 9, Status: 2},
-	"terminate":            {Type: Terminate, ID: 10, Handle: Handle{Slot: 3, Generation: 17}},
-	"terminate-answer":     {Type: Terminate.Answer(), ID: 10},
-	"latch":                {Type: Latch, ID: 1<<64 - 1, Slot: 16383},
-	"latch-answer":         {Type: Latch.Answer(), ID: 1<<64 - 1},
-	"unknown-refused":      {Type: Type(0x0077).Answer(), ID: 11, Errno: syscall.ENOSYS, Text: "type 0x0077"},
-	"worker-state-changed": {Type: WorkerStateChanged, Handle: Handle{Slot: 3, Generation: 17}, Start: 2, State: 5, Status: 2, ExitCode: -1, ExitSignal: 9, Text: "was terminated by signal 9: killed"},
+	"hello":                 {Type: Hello, ID: 1, Text: "libpgbgw 1.0"},
+	"hello-answer":          {Type: Hello.Answer(), ID: 1, Text: "pg-bgwd 1.0"},
+	"attach":                {Type: Attach, ID: 2},
+	"attach-answer":         {Type: Attach.Answer(), ID: 2},
+	"attach-stale":          {Type: Attach.Answer(), ID: 2, Errno: syscall.ESTALE, Text: "segment \"main\" was renewed after a crash"},
+	"detach":                {Type: Detach, ID: 3},
+	"detach-answer":         {Type: Detach.Answer(), ID: 3},
+	"ready":                 {Type: Ready, ID: 4, Text: "listening, größer"},
+	"ready-empty":           {Type: Ready, ID: 4},
+	"ready-answer":          {Type: Ready.Answer(), ID: 4},
+	"register":              registerVector(),
+	"register-none":         {Type: Register, ID: 6, Pairs: []Pair{}},
+	"register-answer":       {Type: Register.Answer(), ID: 5, Handle: Handle{Slot: 3, Generation: 7<<32 | 17}},
+	"register-refused":      {Type: Register.Answer(), ID: 5, Errno: syscall.EINVAL, Text: "RestartTime: -2 should be seconds or -1"},
+	"getpid":                {Type: GetPid, ID: 7, Handle: Handle{Slot: 3, Generation: 17}},
+	"getpid-answer":         {Type: GetPid.Answer(), ID: 7, Status: 0, Pid: 4711},
+	"waitstartup":           {Type: WaitStartup, ID: 8, Handle: Handle{Slot: 3, Generation: 17}, TimeoutUSec: 20_000_000},
+	"waitstartup-answer":    {Type: WaitStartup.Answer(), ID: 8, Status: 1, Pid: 0},
+	"waitshutdown":          {Type: WaitShutdown, ID: 9, Handle: Handle{Slot: 16383, Generation: 1<<64 - 1}, TimeoutUSec: 1<<64 - 1},
+	"waitshutdown-answer":   {Type: WaitShutdown.Answer(), ID: 9, Status: 2},
+	"terminate":             {Type: Terminate, ID: 10, Handle: Handle{Slot: 3, Generation: 17}},
+	"terminate-answer":      {Type: Terminate.Answer(), ID: 10},
+	"latch":                 {Type: Latch, ID: 1<<64 - 1, Slot: 16383},
+	"latch-answer":          {Type: Latch.Answer(), ID: 1<<64 - 1},
+	"dynamic-create":        {Type: DynamicCreate, ID: 12, Size: 1 << 20},
+	"dynamic-create-answer": {Type: DynamicCreate.Answer(), ID: 12, Segment: 0xfedcba98, Size: 1 << 20},
+	"dynamic-create-quota":  {Type: DynamicCreate.Answer(), ID: 12, Errno: syscall.EDQUOT, Text: "no more than 704 dynamic segments"},
+	"dynamic-attach":        {Type: DynamicAttach, ID: 13, Segment: 0xfedcba98},
+	"dynamic-attach-answer": {Type: DynamicAttach.Answer(), ID: 13, Segment: 0xfedcba98, Size: 1<<20 - 1, Found: true},
+	"dynamic-attach-gone":   {Type: DynamicAttach.Answer(), ID: 13, Errno: syscall.ENOENT, Text: "there is no dynamic segment 4"},
+	"dynamic-detach":        {Type: DynamicDetach, ID: 14, Segment: 2},
+	"dynamic-detach-answer": {Type: DynamicDetach.Answer(), ID: 14},
+	"dynamic-pin":           {Type: DynamicPin, ID: 15, Segment: 2},
+	"dynamic-pin-answer":    {Type: DynamicPin.Answer(), ID: 15},
+	"dynamic-unpin":         {Type: DynamicUnpin, ID: 16, Segment: 2},
+	"dynamic-unpin-answer":  {Type: DynamicUnpin.Answer(), ID: 16},
+	"dynamic-named":         {Type: DynamicNamed, ID: 17, Size: 4096, Text: "größe"},
+	"dynamic-named-answer":  {Type: DynamicNamed.Answer(), ID: 17, Segment: 2, Size: 4096},
+	"dynamic-ready":         {Type: DynamicReady, ID: 18, Segment: 2, Done: true},
+	"dynamic-ready-failed":  {Type: DynamicReady, ID: 18, Segment: 2},
+	"dynamic-ready-answer":  {Type: DynamicReady.Answer(), ID: 18},
+	"unknown-refused":       {Type: Type(0x0077).Answer(), ID: 11, Errno: syscall.ENOSYS, Text: "type 0x0077"},
+	"worker-state-changed":  {Type: WorkerStateChanged, Handle: Handle{Slot: 3, Generation: 17}, Start: 2, State: 5, Status: 2, ExitCode: -1, ExitSignal: 9, Text: "was terminated by signal 9: killed"},
 }
 
 func registerVector() Record {
@@ -104,7 +121,7 @@ func TestVectorsAreAll(t *testing.T) {
 	for _, r := range vectors {
 		seen[r.Type] = true
 	}
-	for typ := Hello; typ <= Latch; typ++ {
+	for typ := Hello; typ <= DynamicReady; typ++ {
 		if !seen[typ] || !seen[typ.Answer()] {
 			t.Errorf("%v or its answer has no vector", typ)
 		}
@@ -122,6 +139,10 @@ func describe(r *Record) string {
 		Text        string  `json:",omitempty"`
 		Handle      *Handle `json:",omitempty"`
 		Slot        uint32  `json:",omitempty"`
+		Segment     uint32  `json:",omitempty"`
+		Size        uint64  `json:",omitempty"`
+		Found       bool    `json:",omitempty"`
+		Done        bool    `json:",omitempty"`
 		TimeoutUSec uint64  `json:",omitempty"`
 		Flags       uint64  `json:",omitempty"`
 		Pairs       [][]any `json:",omitempty"`
@@ -132,7 +153,8 @@ func describe(r *Record) string {
 		ExitCode    int32   `json:",omitempty"`
 		ExitSignal  int32   `json:",omitempty"`
 	}{
-		r.Type, r.Type.String(), r.ID, int(r.Errno), r.Text, nil, r.Slot, r.TimeoutUSec, r.Flags, nil,
+		r.Type, r.Type.String(), r.ID, int(r.Errno), r.Text, nil, r.Slot,
+		r.Segment, r.Size, r.Found, r.Done, r.TimeoutUSec, r.Flags, nil,
 		r.Start, r.State, r.Status, r.Pid, r.ExitCode, r.ExitSignal,
 	}
 	if r.Handle != (Handle{}) {
