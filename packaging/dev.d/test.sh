@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 
 readonly STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
-readonly TRIXIE_PACKAGES=systemd,systemd-sysv,dbus,dbus-broker,libglib2.0-bin,python3-dbus,man-db,procps
 
 test_all() {
     need_packages needed_for_test
@@ -55,30 +54,4 @@ test_c() {
         "$BUILD/launcher-test" || status=$?
         [[ $status -eq 0 || ($status -eq 77 && ${CI:-} != true) ]] || fail "the launcher's tests ended with status $status"
     done
-}
-
-# trixie_root is where the root file system of Debian 13 is kept between runs.
-trixie_root() {
-    local cache=/var/cache
-    [[ -w $cache ]] || cache=${XDG_CACHE_HOME:-$HOME/.cache}
-    printf '%s/pg-bgw-dev/trixie' "$cache"
-}
-
-# make_trixie makes that root once and tells the system test where it is, or why
-# there is none.
-make_trixie() {
-    local root
-    root=$(trixie_root)
-    if [[ ! -d $root ]]; then
-        say "making a root of Debian 13 in $root"
-        rm -rf --one-file-system "$root.new"
-        mkdir -p "$(dirname "$root")"
-        if ! debootstrap --variant=minbase --include="$TRIXIE_PACKAGES" trixie "$root.new" >"$root.log" 2>&1; then
-            say "debootstrap failed, so there is no test on systemd 257; see $root.log"
-            export PGBGW_NO_TRIXIE="debootstrap failed, see $root.log"
-            return
-        fi
-        mv "$root.new" "$root"
-    fi
-    export PGBGW_TRIXIE_ROOT=$root
 }

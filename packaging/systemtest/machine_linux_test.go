@@ -47,7 +47,7 @@ exec "$@"
 
 // A machine is one booted systemd.
 type machine struct {
-	leader int    // process 1 of the machine, as the host sees it
+	leader int    // process 1 of the machine, as the host sees it; 0: this test runs in the machine
 	bus    string // dbus-daemon or dbus-broker
 }
 
@@ -173,8 +173,10 @@ func text(path string) string {
 // command makes a command that runs inside the machine as root. nsenter forks to
 // enter the process space, so the end of ctx kills a group.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	all := append([]string{"--target=" + strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}, args...)
-	cmd := exec.CommandContext(ctx, "nsenter", all...)
+	if m.leader != 0 {
+		args = append([]string{"nsenter", "--target=" + strconv.Itoa(m.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}, args...)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER="}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
