@@ -38,6 +38,7 @@ var workerProperties = append(definitionProperties(), []wireField[WorkerInfo]{
 	{"NextStartTimestamp", func(w *WorkerInfo) any { return &w.NextStart }},
 	{"ExitCode", func(w *WorkerInfo) any { return &w.ExitCode }},
 	{"ExitSignal", func(w *WorkerInfo) any { return &w.ExitSignal }},
+	{"ExitOOM", func(w *WorkerInfo) any { return &w.ExitOOM }},
 	{"Reason", func(w *WorkerInfo) any { return &w.Reason }},
 	{"Restarts", func(w *WorkerInfo) any { return &w.Restarts }},
 	{"Attached", func(w *WorkerInfo) any { return &w.Attached }},

@@ -71,6 +71,7 @@ type WorkerInfo struct {
 	NextStart   uint64    // CLOCK_REALTIME µs of the next start, 0 when none is due
 	ExitCode    int32     // of the last process: 0 to 255, -1 while there was none or it died of a signal
 	ExitSignal  int32     // of the last process: its signal, 0 otherwise
+	ExitOOM     bool      // of the last process: the kernel took it, or one of its tree, for want of memory
 	Attached    bool      // attached to its segment
 }
 

@@ -189,6 +189,14 @@ func (w *Worker) Equal(o *Worker) bool {
 		a.StopOnDemotion == b.StopOnDemotion && a.User == b.User && a.Logs == b.Logs && a.StopWithOwner == b.StopWithOwner
 }
 
+// EqualButLimits reports whether w and o differ in nothing but the limits of
+// their cgroups, which can be changed while a worker runs.
+func (w *Worker) EqualButLimits(o *Worker) bool {
+	same := *o
+	same.Resources.Cgroup = w.Resources.Cgroup
+	return w.Equal(&same)
+}
+
 func equalPtr[T comparable](a, b *T) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }

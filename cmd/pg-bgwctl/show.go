@@ -38,6 +38,7 @@ var workerProperties = []property[workerInfo]{
 	{"NextStartTimestamp", func(w *workerInfo) any { return w.NextStart }},
 	{"ExitCode", func(w *workerInfo) any { return w.ExitCode }},
 	{"ExitSignal", func(w *workerInfo) any { return w.ExitSignal }},
+	{"ExitOOM", func(w *workerInfo) any { return w.ExitOOM }},
 	{"Attached", func(w *workerInfo) any { return w.Attached }},
 	{"Held", func(w *workerInfo) any { return w.Held }},
 	{"Owner", func(w *workerInfo) any { return w.Owner }},

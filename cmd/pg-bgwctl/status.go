@@ -188,7 +188,11 @@ func exitText(w *workerInfo) string {
 		return ""
 	}
 	if w.ExitSignal != 0 {
-		return fmt.Sprintf("was terminated by signal %d: %s", w.ExitSignal, units.Signal(w.ExitSignal))
+		text := fmt.Sprintf("was terminated by signal %d: %s", w.ExitSignal, units.Signal(w.ExitSignal))
+		if w.ExitOOM {
+			text += " (out of memory)"
+		}
+		return text
 	}
 	return fmt.Sprintf("exited with exit code %d", w.ExitCode)
 }

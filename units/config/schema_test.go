@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 		fmt.Fprintf(blocks[f.Block], "%s = %s\n", f.Name, f.Default)
 	}
 	const head = "command = [\"/bin/sleep\"]\nflags = [\"shmem_access\"]\nrestart_time = \"10s\"\n"
-	without := fmt.Sprintf("segment \"main\" {\n}\nworker \"a\" {\n%srestart_backoff {\nmax = \"1h\"\n}\nresources {\ncpu_weight = 100\nio_weight = 100\n}\n}\n", head)
+	without := fmt.Sprintf("segment \"main\" {\n}\nworker \"a\" {\n%srestart_backoff {\nmax = \"1h\"\n}\nresources {\ncpu_weight = 100\nio_weight = 100\noom_group = true\n}\n}\n", head)
 	with := fmt.Sprintf("%ssegment \"main\" {\n%s}\nworker \"a\" {\n%s%srestart_backoff {\nmax = \"1h\"\n%s}\nresources {\n%s}\nsandbox {\n%s}\nlogs {\n%s}\n}\n",
 		blocks[""], blocks["segment"], head, blocks["worker"], blocks["worker.restart_backoff"],
 		blocks["worker.resources"], blocks["worker.sandbox"], blocks["worker.logs"])

@@ -62,6 +62,7 @@ const everyAttribute = `worker "w" {
     memory_max      = "256MiB"
     memory_high     = "infinity"
     memory_swap_max = 0
+    oom_group       = false
     cpu_weight      = 50
     cpu_max         = "150%"
     pids_max        = "64"
@@ -89,7 +90,7 @@ const everyAttributeJSON = `{"worker": {"w": {
   "on_server_stop": "keep", "on_server_crash": "keep", "stop_on_demotion": "false",
   "connection": {"database": "d", "role": "r"},
   "restart_backoff": {"factor": 1.5, "max": "5min", "jitter": "0.25", "healthy": 3600},
-  "resources": {"memory_max": 268435456, "memory_high": "max", "memory_swap_max": "0", "cpu_weight": 50, "cpu_max": "150%",
+  "resources": {"memory_max": 268435456, "memory_high": "max", "memory_swap_max": "0", "oom_group": "false", "cpu_weight": 50, "cpu_max": "150%",
     "pids_max": 64, "io_weight": 10, "oom_score_adj": 200, "nice": -5, "nofile": 1024, "core": "max"},
   "sandbox": {"no_new_privileges": "true"},
   "logs": {"identifier": "id", "level_prefix": false}
@@ -108,7 +109,7 @@ func TestEveryAttribute(t *testing.T) {
 		Resources: units.Resources{
 			Cgroup: map[string]string{
 				"memory.max": "268435456", "memory.high": "max", "memory.swap.max": "0", "cpu.weight": "50",
-				"cpu.max": "150000 100000", "pids.max": "64", "io.weight": "10",
+				"cpu.max": "150000 100000", "pids.max": "64", "io.weight": "10", "memory.oom.group": "0",
 			},
 			OOMScoreAdj: 200, Nice: -5, NoFile: 1024, Core: new(uint64(math.MaxUint64)),
 		},

@@ -106,9 +106,15 @@ var workerGroups = []group[definition]{
 			set: func(v *value, d *definition) { v.duration(&d.Backoff.Healthy, 0, 365*24*time.Hour) }},
 	}},
 	{name: "resources", attrs: []attr[definition]{
-		{name: "memory_max", typ: `size or "max"`, doc: "Memory at which the kernel kills.", set: cgroupSize("memory.max", minMemory)},
+		{name: "memory_max", typ: `size or "max"`, doc: "Memory at which the kernel kills; see oom_group.", set: cgroupSize("memory.max", minMemory)},
 		{name: "memory_high", typ: `size or "max"`, doc: "Memory at which the worker is slowed down.", set: cgroupSize("memory.high", minMemory)},
 		{name: "memory_swap_max", typ: `size or "max"`, doc: "Swap space; 0 for none.", set: cgroupSize("memory.swap.max", 0)},
+		{name: "oom_group", typ: "boolean", def: "true", doc: "When memory is short, the kernel kills the worker with all its processes. If false, it kills one of them.",
+			set: func(v *value, d *definition) {
+				var whole bool
+				v.boolean(&whole)
+				d.limit("memory.oom.group", map[bool]string{false: "0", true: "1"}[whole])
+			}},
 		{name: "cpu_weight", typ: "integer", def: "100", doc: "Share of processor time; 1 to 10000.", set: cgroupCount("cpu.weight", 10_000)},
 		{name: "cpu_max", typ: `percentage or "max"`, doc: "Limit of processor time; \"200%\" is two whole processors.",
 			set: func(v *value, d *definition) { v.cpuMax(d) }},

@@ -48,6 +48,32 @@ func (c *Cgroups) limit(id string, limits map[string]string) error {
 	return nil
 }
 
+// relimit gives the cgroup of a worker that runs these limits, and what a new
+// cgroup has for all others.
+func (c *Cgroups) relimit(id string, wanted map[string]string) error {
+	for _, l := range limits {
+		value, asked := wanted[l.name]
+		if !asked {
+			value = l.initial
+		}
+		supported := c.supports(l.name)
+		if supported != nil && !asked {
+			continue
+		}
+		err := supported
+		if err == nil {
+			err = c.write(workerPrefix+id+"/"+l.name, value)
+		}
+		if errors.Is(err, unix.ENOENT) && !asked {
+			continue // this kernel has no such attribute
+		}
+		if err != nil {
+			return fmt.Errorf("cannot set %s of worker %s to %q: %w", l.name, id, value, err)
+		}
+	}
+	return nil
+}
+
 // supports says why a limit cannot be set, or nil.
 func (c *Cgroups) supports(limit string) error {
 	if c == nil {

@@ -6,15 +6,22 @@ import (
 	"strings"
 )
 
-// limitNames are the cgroup attributes that a worker may be given, sorted; what
-// is before the first dot is the controller.
-var limitNames = []string{
-	"cpu.max", "cpu.weight", "io.weight", "memory.high", "memory.low", "memory.max",
-	"memory.oom.group", "memory.swap.max", "pids.max",
+// limits are the cgroup attributes that a worker may be given, sorted by name,
+// with what they are in a new cgroup (cgroup-v2.rst of the kernel). What is
+// before the first dot is the controller.
+var limits = []struct{ name, initial string }{
+	{"cpu.max", "max"}, {"cpu.weight", "100"}, {"io.weight", "100"}, {"memory.high", "max"}, {"memory.low", "0"},
+	{"memory.max", "max"}, {"memory.oom.group", "0"}, {"memory.swap.max", "max"}, {"pids.max", "max"},
 }
 
 // LimitNames returns the names that Spec.Limits may have, sorted.
-func LimitNames() []string { return slices.Clone(limitNames) }
+func LimitNames() []string {
+	var names []string
+	for _, l := range limits {
+		names = append(names, l.name)
+	}
+	return names
+}
 
 func controllerOf(limit string) string {
 	name, _, _ := strings.Cut(limit, ".")
@@ -23,8 +30,8 @@ func controllerOf(limit string) string {
 
 func wantedControllers() []string {
 	var names []string
-	for _, l := range limitNames {
-		names = append(names, controllerOf(l))
+	for _, l := range limits {
+		names = append(names, controllerOf(l.name))
 	}
 	return slices.Compact(names)
 }
@@ -32,8 +39,9 @@ func wantedControllers() []string {
 // checkLimit returns what is wrong with a limit, or "". The values' own rules
 // are the kernel's: it refuses what it does not like when the worker starts.
 func checkLimit(name, value string) string {
-	if _, ok := slices.BinarySearch(limitNames, name); !ok {
-		return "no such limit; there are " + strings.Join(limitNames, ", ")
+	names := LimitNames()
+	if _, ok := slices.BinarySearch(names, name); !ok {
+		return "no such limit; there are " + strings.Join(names, ", ")
 	}
 	if value == "" || len(value) > 100 || strings.ContainsAny(value, "\n\x00") {
 		return fmt.Sprintf("%q is not a value of one line", value)

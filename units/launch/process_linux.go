@@ -84,6 +84,25 @@ func (p *Process) Kill() error {
 	return p.signalGroup(unix.SIGKILL) // and the leader's end starts the sweep
 }
 
+// SetLimits makes limits, which have the shape of Spec.Limits, those of the whole
+// tree in place of all that it had. It waits for the kernel, which first takes
+// memory away from a tree that is above a new limit, and kills in it if that does
+// not do. After an error some may be set and others not.
+func (p *Process) SetLimits(limits map[string]string) error {
+	for name, value := range limits {
+		if err := checkLimit(name, value); err != "" {
+			return fmt.Errorf("cannot limit worker %s: %s: %s", p.id, name, err)
+		}
+	}
+	err := p.l.cgroups.relimit(p.id, limits)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.phase != live {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
 func (p *Process) signalGroup(sig syscall.Signal) error {
 	if !noGroupSignal.Load() {
 		err := p.signal(sig, pidfdSignalProcessGroup)

@@ -34,7 +34,8 @@ type Spec struct {
 
 	// Limits are cgroup attributes and their values, such as "memory.max":
 	// "67108864" or "cpu.max": "50000 100000". Names that are allowed: see
-	// [LimitNames]. Without cgroups a Spec that has any is refused.
+	// [LimitNames]. Without cgroups a Spec that has any is refused. They can be
+	// changed later: [Process.SetLimits].
 	Limits map[string]string
 
 	// Rlimits are set in the order given.

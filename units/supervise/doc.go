@@ -46,7 +46,9 @@
 // # Reload
 //
 // A reload compares definitions by label. What has not changed keeps its
-// process; what has changed keeps its handle and restarts; a definition that
+// process; what has changed keeps its handle and restarts, but for one that runs
+// and has changed in its limits alone, which are set where it is (if that fails, it
+// restarts); a definition that
 // found no slot is tried again by the next reload, and as soon as a process
 // that the same reload has removed is gone.
 //

@@ -25,6 +25,12 @@ type (
 		exit units.Exit
 	}
 
+	// limited answers a limitEffect.
+	limited struct {
+		run units.Run
+		err error
+	}
+
 	// phase says how far a server has come; server "" is the standalone one.
 	phase struct {
 		server string
@@ -147,6 +153,11 @@ type (
 	killEffect struct {
 		proc Process
 		run  units.Run
+	}
+	limitEffect struct {
+		proc   Process
+		run    units.Run
+		limits units.Resources
 	}
 	publishEffect struct{ change Change }
 )

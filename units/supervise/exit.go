@@ -26,7 +26,7 @@ func (t *table) processGone(e *entry, x units.Exit) {
 	t.setAttached(e, false)
 	t.disown(e) // before e itself is told of
 	e.proc, e.pid, e.exit = nil, 0, x
-	e.ready, e.said = false, ""
+	e.ready, e.said, e.limiting = false, "", nil
 	t.settle(e, before, crashed)
 	if crashed {
 		t.crash(e, segment)

@@ -42,6 +42,9 @@ var kinds = func() []units.Worker {
 		{RestartTime: 1, Attach: units.AttachAlways, Server: "b", OnServerStop: units.ServerStopKeep},
 		{RestartTime: units.NeverRestart, Attach: units.AttachAlways, Server: "b", StartTime: units.ConsistentState, Flags: units.BackendDatabaseConnection},
 	}
+	more := ws[0]
+	more.Resources.Cgroup = map[string]string{"memory.max": "1048576"}
+	ws = append(ws, more)
 	for i := range ws {
 		ws[i].Flags |= units.ShmemAccess
 		ws[i].Command = []string{"/bin/w"}
@@ -113,7 +116,7 @@ func (s *sim) definitions(tp *tape) (ws []*units.Worker) {
 // play takes one event off the tape.
 func (s *sim) play(tp *tape) error {
 	s.now = s.now.Add([]time.Duration{0, time.Millisecond, time.Second, 3 * time.Second, 40 * time.Second}[tp.n(5)])
-	switch op := tp.n(20); op {
+	switch op := tp.n(21); op {
 	case 0, 1:
 		return s.step(register{kind(tp.n(len(kinds)), ""), s.owner(tp), make(chan registered, 1)})
 	case 2, 3, 4:
@@ -160,6 +163,10 @@ func (s *sim) play(tp *tape) error {
 			if s.procs[x.run] == nil && s.procs[a.run] == nil { // no launcher does it while the process goes on
 				return s.step(ev)
 			}
+		}
+	case 20:
+		if p := s.pick(tp, func(p *simProc) bool { return p.limiting > 0 }); p != nil {
+			return s.limited(p, []error{nil, nil, errors.New("no")}[tp.n(3)])
 		}
 	case 19:
 		return s.step(clients{"b", tp.n(3) - 1})

@@ -71,6 +71,8 @@ func (s *Supervisor) hand(e effect) {
 		s.starts.put(e.start)
 	case signalEffect, killEffect:
 		s.hands.put(e)
+	case limitEffect:
+		go func() { s.post(limited{e.run, e.proc.Limit(e.limits)}) }()
 	case publishEffect:
 		s.news.put(e.change)
 	case replier:

@@ -16,7 +16,7 @@ import (
 type launcher chan *process
 
 func (l launcher) Start(s Start, started func(Process, error), exited func(units.Exit)) {
-	l <- &process{Start: s, started: started, exited: exited, signals: make(chan units.Signal, 8), kills: make(chan struct{}, 8)}
+	l <- &process{Start: s, started: started, exited: exited, signals: make(chan units.Signal, 8), kills: make(chan struct{}, 8), limits: make(chan units.Resources)}
 }
 
 // process is one start; the test says how it goes.
@@ -26,12 +26,14 @@ type process struct {
 	exited  func(units.Exit)
 	signals chan units.Signal
 	kills   chan struct{}
+	limits  chan units.Resources
 }
 
 func (p *process) Pid() int                         { return 1000 + int(p.Run.Start) }
 func (p *process) Signal(s units.Signal) error      { p.signals <- s; return nil }
 func (p *process) SignalGroup(s units.Signal) error { p.signals <- s; return nil }
 func (p *process) Kill() error                      { p.kills <- struct{}{}; return nil }
+func (p *process) Limit(r units.Resources) error    { p.limits <- r; return nil }
 func (p *process) exit(code int)                    { p.exited(units.Exit{Pid: p.Pid(), Code: code, At: time.Now()}) }
 
 // sink is a Sink that is read, or not, by the test.

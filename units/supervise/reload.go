@@ -38,7 +38,8 @@ func (r ReloadResult) String() string {
 }
 
 // onReload makes workers the static definitions: what is the same keeps its
-// process, what is changed restarts, what is gone is terminated, what is new
+// process, what is changed restarts, or is given its new limits if it runs and
+// nothing else is changed, what is gone is terminated, what is new
 // is registered, dynamic registrations are untouched. What found no slot
 // before is tried again. The definitions are valid and their labels differ;
 // the caller has seen to it.
@@ -157,6 +158,13 @@ func (t *table) redefine(s *static, w *units.Worker) {
 		_ = t.registerStatic(s) // it is skipped then
 		return
 	}
+	if e.state == units.Running && e.goal == goalRun && w.EqualButLimits(e.worker) {
+		before := t.info(e)
+		e.worker = w
+		t.limit(e)
+		t.publish(Updated, e, before, false)
+		return
+	}
 	e.next = w
 	switch {
 	case e.state == units.Held:
@@ -169,5 +177,33 @@ func (t *table) redefine(s *static, w *units.Worker) {
 	default:
 		e.goal = goalRestart
 		t.end(e, askedEnd, "its definition changed")
+	}
+}
+
+// limit gives e's process the limits of e's definition, unless it is being given
+// some: then that has to end first, so that the newest hold.
+func (t *table) limit(e *entry) {
+	if e.limiting == nil {
+		e.limiting = e.worker
+		t.do(limitEffect{e.proc, e.run(), e.worker.Resources})
+	}
+}
+
+// onLimited restarts a worker that could not be given its limits: its start will
+// have them, or say why not.
+func (t *table) onLimited(ev limited) {
+	e := t.findRun(ev.run)
+	if e == nil || e.limiting == nil {
+		return
+	}
+	set := e.limiting
+	e.limiting = nil
+	switch {
+	case e.state != units.Running || e.goal != goalRun: // it is ending
+	case ev.err != nil:
+		e.goal = goalRestart
+		t.end(e, askedEnd, ev.err.Error())
+	case e.worker != set:
+		t.limit(e)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
 // restart SECONDS, at START_TIME, attach MODE, segment NAME, server NAME,
 // kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N,
-// demotion stop|keep.
+// demotion stop|keep, memory MAX (a limit).
 func (s *script) define(args []string) error {
 	w := units.Worker{Label: args[0], Flags: units.ShmemAccess, Command: []string{"/bin/" + args[0]}, Attach: units.AttachAlways}
 	var err error
@@ -56,6 +56,8 @@ func (s *script) define(args []string) error {
 			w.Backoff.Max = dur(v)
 		case "healthy":
 			w.Backoff.Healthy = dur(v)
+		case "memory":
+			w.Resources.Cgroup = map[string]string{"memory.max": v}
 		case "demotion":
 			w.StopOnDemotion = map[string]units.Demotion{"stop": units.DemotionStop, "keep": units.DemotionKeep}[v]
 		case "arg":

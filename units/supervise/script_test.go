@@ -22,6 +22,7 @@ import (
 //	grace TIME | splay TIME                  the settings, at once
 //	started RUN | failed RUN | exited RUN N|SIGNAL
 //	attach RUN | detach RUN | ready RUN
+//	limited RUN | unlimited RUN              its limits could be set, or not
 //	terminate H | stop H | start H | restart H | signal H NAME
 //	gone BUS | lost BUS
 //	startup ID H | shutdown? ID H | forget ID    waits
@@ -55,6 +56,7 @@ func (p fakeProcess) Pid() int                     { return int(p) }
 func (fakeProcess) Signal(units.Signal) error      { return nil }
 func (fakeProcess) SignalGroup(units.Signal) error { return nil }
 func (fakeProcess) Kill() error                    { return nil }
+func (fakeProcess) Limit(units.Resources) error    { return nil }
 
 // line runs one line and writes what came of it.
 func (s *script) line(line string) error {
@@ -163,7 +165,7 @@ func (s *script) event(verb string, args []string) (event, error) {
 			fmt.Fprintf(&s.out, "%s %s\n", i.Handle, i.State)
 		}
 		return nil, nil
-	case "started", "failed", "exited", "attach", "detach", "ready":
+	case "started", "failed", "exited", "attach", "detach", "ready", "limited", "unlimited":
 		return s.runEvent(verb, args)
 	}
 	return requestOf(verb, args)
@@ -205,6 +207,10 @@ func (s *script) runEvent(verb string, args []string) (event, error) {
 		return detach{r, make(chan error, 1)}, nil
 	case "ready":
 		return ready{r, strings.Join(args[1:], " "), make(chan error, 1)}, nil
+	case "limited":
+		return limited{r, nil}, nil
+	case "unlimited":
+		return limited{r, errors.New("cannot set memory.max")}, nil
 	}
 	x := units.Exit{At: s.now}
 	if sig, err := units.ParseSignal(args[1]); err == nil && strings.HasPrefix(args[1], "SIG") {
@@ -253,6 +259,8 @@ func showEffect(e effect) string {
 		return fmt.Sprintf("signal %v alone %v", e.run, e.signal)
 	case killEffect:
 		return fmt.Sprintf("kill %v", e.run)
+	case limitEffect:
+		return fmt.Sprintf("limit %v to %v", e.run, e.limits.Cgroup)
 	case publishEffect:
 		return showChange(e.change)
 	case reply[error]:

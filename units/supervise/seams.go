@@ -27,8 +27,8 @@ type Start struct {
 	Owner       Owner         // whom PGBGW_NOTIFY_PID names
 }
 
-// A Process is a started process. Its methods do not block and are safe, and
-// without effect, when it has ended.
+// A Process is a started process. Its methods do not block, but for Limit, and
+// are safe, and without effect, when it has ended.
 type Process interface {
 	Pid() int
 	// Signal signals the process alone.
@@ -37,6 +37,11 @@ type Process interface {
 	SignalGroup(units.Signal) error
 	// Kill ends the process and its whole tree by SIGKILL.
 	Kill() error
+	// Limit gives the process and its tree the limits of r (Resources.Cgroup) and
+	// the kernel's defaults for what r does not limit. It is no error if it has
+	// ended. Alone of these methods it may block, and is called on a goroutine of
+	// its own, once at a time.
+	Limit(r units.Resources) error
 }
 
 // A Sink is told of every change, in order, on one goroutine. It may take its

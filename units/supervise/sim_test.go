@@ -32,6 +32,7 @@ type simProc struct {
 	exitEarly bool
 	signals   []units.Signal
 	kills     int
+	limiting  int // limitEffects without an answer
 }
 
 func newSim(s Settings) *sim {
@@ -68,6 +69,8 @@ func (s *sim) step(ev event) error {
 			err = s.onSignal(e)
 		case killEffect:
 			err = s.onKill(e)
+		case limitEffect:
+			err = s.onLimit(e)
 		case publishEffect:
 			err = s.onChange(e.change)
 		case reply[Info]:
@@ -145,6 +148,17 @@ func (s *sim) onKill(e killEffect) error {
 	}
 	if p.kills++; p.kills > 1 || len(p.signals) == 0 {
 		return fmt.Errorf("%d kills after signals %v (BGW-066)", p.kills, p.signals)
+	}
+	return nil
+}
+
+func (s *sim) onLimit(e limitEffect) error {
+	p := s.procs[e.run]
+	if p == nil || !p.answered || len(p.signals)+p.kills > 0 {
+		return fmt.Errorf("there is no such process, or it was asked to end")
+	}
+	if p.limiting++; p.limiting > 1 {
+		return fmt.Errorf("twice at a time")
 	}
 	return nil
 }
@@ -236,6 +250,12 @@ func (s *sim) started(p *simProc, err error) error {
 	p.answered = true
 	s.past = append(s.past, ev)
 	return s.step(ev)
+}
+
+// limited answers what is asked for p's limits.
+func (s *sim) limited(p *simProc, err error) error {
+	p.limiting--
+	return s.step(limited{p.run, err})
 }
 
 func (s *sim) exited(p *simProc, x units.Exit) error {

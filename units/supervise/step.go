@@ -25,6 +25,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.onStarted(ev)
 	case exited:
 		t.onExited(ev)
+	case limited:
+		t.onLimited(ev)
 	case phase:
 		t.onPhase(ev)
 	case clients:

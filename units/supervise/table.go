@@ -70,8 +70,9 @@ type entry struct {
 	pid      int
 	ready    bool // the process has said so, with the words said
 	said     string
-	early    *units.Exit // an exit that came before the answer to the start
-	asked    asked       // of the process
+	early    *units.Exit   // an exit that came before the answer to the start
+	asked    asked         // of the process
+	limiting *units.Worker // whose limits its process is being given; nil: none
 	exit     units.Exit
 	failures int // in a row, for Backoff
 

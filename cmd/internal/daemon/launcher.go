@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -30,7 +31,8 @@ type launcher struct {
 	output   *output
 	// serverEnv is the libpq environment of a server, "" for the standalone one.
 	serverEnv func(label string) ([]string, error)
-	death     int // read end of a pipe whose write end only the daemon has
+	memory    bool // workers' cgroups have the memory controller
+	death     int  // read end of a pipe whose write end only the daemon has
 }
 
 var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
@@ -49,7 +51,7 @@ func (l *launcher) Start(s supervise.Start, started func(supervise.Process, erro
 			started(nil, startError(err))
 			return
 		}
-		started(process{proc}, nil)
+		started(process{proc, l.limits}, nil)
 	}, func(x launch.Exit) {
 		l.control.finish(s.Run) // what it said last counts before its end does
 		l.output.finish(s.Run)
@@ -170,7 +172,7 @@ func (l *launcher) spec(s supervise.Start, files []int) (launch.Spec, error) {
 		ID: s.Run.String(), Argv: w.Command, Files: files,
 		OOMScoreAdj: w.Resources.OOMScoreAdj, Nice: w.Resources.Nice,
 		NoNewPrivileges: w.Sandbox.NoNewPrivileges, ReadOnlyCgroups: true,
-		Limits: w.Resources.Cgroup,
+		Limits: l.limits(w.Resources),
 	}
 	if n := w.Resources.NoFile; n > 0 {
 		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: n, Hard: n})
@@ -186,6 +188,18 @@ func (l *launcher) spec(s supervise.Start, files []int) (launch.Spec, error) {
 		spec.Credential = c
 	}
 	return spec, nil
+}
+
+// limits are those of r. A worker whose memory the kernel has to take is killed
+// as a whole unless r says otherwise: half a worker is what nobody is prepared for.
+func (l *launcher) limits(r units.Resources) map[string]string {
+	const whole = "memory.oom.group"
+	if _, ok := r.Cgroup[whole]; ok || !l.memory {
+		return r.Cgroup
+	}
+	all := map[string]string{whole: "1"}
+	maps.Copy(all, r.Cgroup)
+	return all
 }
 
 // credential looks a user up; nil means the daemon's own.
@@ -260,12 +274,23 @@ func setVar(env []string, name, value string) []string {
 }
 
 // process is supervise.Process on launch.Process.
-type process struct{ p *launch.Process }
+type process struct {
+	p      *launch.Process
+	limits func(units.Resources) map[string]string
+}
 
 func (p process) Pid() int                         { return p.p.Pid() }
 func (p process) Signal(s units.Signal) error      { return p.p.Signal(syscall.Signal(s)) }
 func (p process) SignalGroup(s units.Signal) error { return p.p.SignalGroup(syscall.Signal(s)) }
 func (p process) Kill() error                      { return p.p.Kill() }
+
+func (p process) Limit(r units.Resources) error {
+	err := p.p.SetLimits(p.limits(r))
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
 
 func exitOf(x launch.Exit) units.Exit {
 	e := units.Exit{Pid: x.Pid, At: x.At, OOM: x.OOM}
@@ -303,6 +328,7 @@ func (d *Daemon) buildLaunch() error {
 	}
 	d.death = w
 	d.launcher = &launcher{
+		memory: cgroups != nil && slices.Contains(cgroups.Controllers(), "memory"),
 		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, serverEnv: d.serverEnv,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},

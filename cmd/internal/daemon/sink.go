@@ -130,6 +130,9 @@ func workerAttrs(i supervise.Info) []any {
 	if pid == 0 && !i.Exit.At.IsZero() {
 		pid = i.Exit.Pid
 		attrs = append(attrs, journal.ExitCode(i.Exit.Code), journal.ExitSignal(int(i.Exit.Signal)))
+		if i.Exit.OOM {
+			attrs = append(attrs, journal.ExitOOM())
+		}
 	}
 	if pid != 0 {
 		attrs = append(attrs, journal.PID(pid))

@@ -40,6 +40,10 @@ func Segment(name string) slog.Attr { return slog.String("segment", name) }
 // ExitCode is what a process gave to exit: PGBGW_EXIT_CODE.
 func ExitCode(code int) slog.Attr { return slog.Int("exit_code", code) }
 
+// ExitOOM says that the kernel took a process, or one of those that it had
+// started, for want of memory: PGBGW_EXIT_OOM.
+func ExitOOM() slog.Attr { return slog.Bool("exit_oom", true) }
+
 // ExitSignal is the signal that ended a process: PGBGW_EXIT_SIGNAL.
 func ExitSignal(sig int) slog.Attr { return slog.Int("exit_signal", sig) }
 
