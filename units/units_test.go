@@ -171,6 +171,9 @@ func TestEqual(t *testing.T) {
 		if a.Equal(&b) || b.Equal(&a) {
 			t.Errorf("%s makes no difference", name)
 		}
+		if limit := name == "limit"; a.EqualButLimits(&b) != limit || b.EqualButLimits(&a) != limit {
+			t.Errorf("%s alone: a difference in limits is %v", name, !limit)
+		}
 	}
 }
 

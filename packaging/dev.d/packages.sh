@@ -31,6 +31,8 @@ systemd-nspawn systemd-container
 debootstrap debootstrap
 /usr/lib/systemd/system/dbus.service dbus
 dbus-broker-launch dbus-broker
+qemu-system-x86_64 qemu-system-x86
+mke2fs e2fsprogs
 /usr/lib/postgresql postgresql
 END
 }

@@ -10,6 +10,11 @@ roots_cache() {
     printf '%s/pg-bgw-dev' "$cache"
 }
 
+make_roots() {
+    make_trixie
+    make_machine
+}
+
 # make_trixie makes the root and tells the system test where it is, or why there
 # is none.
 make_trixie() {

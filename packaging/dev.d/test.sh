@@ -9,7 +9,7 @@ test_all() {
     say "building for arm64"
     GOARCH=arm64 CGO_ENABLED=0 go build ./...
     test_c
-    [[ $EUID -ne 0 ]] || make_trixie
+    [[ $EUID -ne 0 ]] || make_roots
     test_go
     say "all tests passed"
 }

@@ -85,20 +85,24 @@ func removeCgroup(path string) error {
 	return err
 }
 
-// awaitEmpty waits on cgroup.events, which polls as exceptional when it changes.
 func awaitEmpty(path string) error {
+	return awaitFile(filepath.Join(path, "cgroup.events"), func(s string) bool { return strings.Contains(s, "populated 0") })
+}
+
+// awaitFile waits until a file of a cgroup, whose changes inotify tells of, is as
+// it should be.
+func awaitFile(path string, done func(text string) bool) error {
 	inotify, err := syscall.InotifyInit1(syscall.IN_CLOEXEC)
 	if err != nil {
 		return err
 	}
 	defer syscall.Close(inotify)
-	events := filepath.Join(path, "cgroup.events")
-	if _, err := syscall.InotifyAddWatch(inotify, events, syscall.IN_MODIFY); err != nil {
+	if _, err := syscall.InotifyAddWatch(inotify, path, syscall.IN_MODIFY); err != nil {
 		return err
 	}
 	for {
-		text, err := os.ReadFile(events)
-		if err != nil || strings.Contains(string(text), "populated 0") {
+		text, err := os.ReadFile(path)
+		if err != nil || done(string(text)) {
 			return err
 		}
 		if _, err := syscall.Read(inotify, make([]byte, 4096)); err != nil && err != syscall.EINTR {

@@ -2,7 +2,11 @@
 // as process 1 of a container over an overlay of a Debian root, installs what
 // packaging/dev installs, and uses it as an administrator would.
 //
-// It holds tests only. They need root, systemd-nspawn and a cgroup v2 mount, and
+// A container shares its host's kernel, where the cgroup controllers may belong to
+// cgroups of version 1. What needs them runs on an emulated machine: there the test
+// program finds itself inside, and works on the machine that it is on.
+//
+// It holds tests only. They need root, systemd-nspawn and a cgroup v2 mount, or qemu, and
 // say so when they skip; with CI=true they fail instead. The roots are the machine's own
 // and, for systemd 257, the one that `packaging/dev test` makes of Debian 13.
 //

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,6 +57,9 @@ func emulate(t *testing.T) {
 // emulated returns the directory of the machine's disk and kernel.
 func emulated(t *testing.T) string {
 	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the emulated machine is an amd64")
+	}
 	if why := os.Getenv("PGBGW_NO_MACHINE"); why != "" {
 		t.Skip("no disk for an emulated machine: " + why)
 	}

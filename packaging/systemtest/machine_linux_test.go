@@ -19,8 +19,13 @@ import (
 )
 
 // patience bounds each wait, so that what never comes is a failure and not a
-// test that hangs.
-const patience = 30 * time.Second
+// test that hangs. An emulated processor takes ten times as long for all.
+var patience = func() time.Duration {
+	if inGuest() {
+		return 2 * time.Minute
+	}
+	return 30 * time.Second
+}()
 
 // mounts makes the machine's root in a mount namespace of its own: a Debian root
 // under an overlay that writes to memory, and a copy of the installed files in

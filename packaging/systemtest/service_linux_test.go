@@ -113,7 +113,9 @@ func checkStart(t *testing.T, m *machine) {
 	})
 }
 
-func checkCgroups(t *testing.T, m *machine) {
+// checkDaemonsCgroup: the daemon is in supervisor/, and the unit's own cgroup is
+// empty, as one that hands controllers down must be.
+func checkDaemonsCgroup(t *testing.T, m *machine) {
 	daemon, _ := strconv.Atoi(m.unit(t, "MainPID"))
 	if !slices.Contains(m.procs(t, group+"/supervisor"), daemon) {
 		t.Errorf("the daemon %d is not in %s/supervisor", daemon, group)
@@ -121,6 +123,10 @@ func checkCgroups(t *testing.T, m *machine) {
 	if out := m.run(t, "cat", "/sys/fs/cgroup"+group+"/cgroup.procs"); out != "" {
 		t.Errorf("processes in the unit's own cgroup: %s", out)
 	}
+}
+
+func checkCgroups(t *testing.T, m *machine) {
+	checkDaemonsCgroup(t, m)
 	for label, atLeast := range map[string]int{"hello": 1, "forker": 2} {
 		pid := m.pid(t, label)
 		path := m.cgroup(t, pid)

@@ -100,6 +100,34 @@ func TestLimitWithoutController(t *testing.T) {
 	r.noCgroups()
 }
 
+// Limits that cannot be set say why and leave the worker alone, and one that has
+// ended is not limited.
+func TestSetLimitsWithoutController(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		p, exits := r.start(spec("exec sleep 1000"))
+		if err := p.SetLimits(nil); err != nil {
+			t.Error(err)
+		}
+		for _, bad := range []map[string]string{{"memory.min": "1"}, {"pids.max": "1\n2"}, {"../cgroup.procs": "0"}} {
+			if err := p.SetLimits(bad); err == nil || !strings.Contains(err.Error(), p.id) {
+				t.Errorf("%v: %v", bad, err)
+			}
+		}
+		if r.cgroups.supports("pids.max") != nil {
+			if err := p.SetLimits(map[string]string{"pids.max": "100"}); err == nil || !strings.Contains(err.Error(), "Delegate=") {
+				t.Error(err)
+			}
+		}
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
+		<-exits
+		if err := p.SetLimits(nil); err != os.ErrProcessDone {
+			t.Errorf("after its end: %v", err)
+		}
+	})
+}
+
 // With ReadOnlyCgroups a worker cannot move itself out of its cgroup, and can write elsewhere.
 func TestReadOnlyCgroups(t *testing.T) {
 	r := newRig(t, true)
