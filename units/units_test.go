@@ -193,3 +193,28 @@ func TestStateWords(t *testing.T) {
 		t.Errorf("status 1 is %q", got)
 	}
 }
+
+// TestApplicationName: what pg_stat_activity shows of a worker has its name
+// and its type, in 63 bytes of ASCII (BGW-113).
+func TestApplicationName(t *testing.T) {
+	long := strings.Repeat("x", 95)
+	for _, tt := range []struct{ name, typ, env, want string }{
+		{"a", "", "", "a"},
+		{"a", "b", "", "b: a"},
+		{"worker 3", "worker", "", "worker 3"},
+		{"Schläfer", "", "", "Schl?fer"},
+		{"a\tb", "", "", "a?b"},
+		{long, "t", "", "t: " + long[:60]},
+		{strings.Repeat("ä", 40), "t", "", "t: " + strings.Repeat("?", 40)},
+		{"a", "b", "own ü", "own ?"},
+	} {
+		w := units.Worker{Name: tt.name, Type: tt.typ}
+		if tt.env != "" {
+			w.Environment = map[string]string{"PGAPPNAME": tt.env}
+		}
+		w = w.WithDefaults()
+		if got := w.ApplicationName(); got != tt.want {
+			t.Errorf("%q of type %q: %q, want %q", tt.name, tt.typ, got, tt.want)
+		}
+	}
+}

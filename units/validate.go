@@ -104,8 +104,7 @@ func (w *Worker) checkIdentity(fs *Faults) {
 		if w.Flags&BackendDatabaseConnection == 0 { // BGW-120
 			fs.add("connection", `add the flag "backend_database_connection"`, "a database connection was not requested in the flags")
 		}
-		checkText(fs, "connection.database", c.Database, MaxIdent, false)
-		checkText(fs, "connection.role", c.Role, MaxIdent, false)
+		c.check(fs)
 	}
 }
 

@@ -123,6 +123,11 @@ func TestBounds(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	module := func(w *units.Worker) { w.Command, w.LibraryName, w.FunctionName = nil, "lib", "f" }
 	backoff := func(b units.Backoff) func(w *units.Worker) { return func(w *units.Worker) { w.Backoff = &b } }
+	connection := func(c units.Connection) func(*units.Worker) {
+		return func(w *units.Worker) {
+			w.Flags, w.StartTime, w.Connection = w.Flags|units.BackendDatabaseConnection, units.RecoveryFinished, &c
+		}
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(w *units.Worker)
@@ -146,6 +151,14 @@ func TestBounds(t *testing.T) {
 			w.Flags, w.StartTime = w.Flags|units.BackendDatabaseConnection, units.RecoveryFinished
 			w.Connection = &units.Connection{Database: text(64), Role: text(63)}
 		}, []string{"connection.database"}},
+		{"all of a connection", connection(units.Connection{Database: text(63), Role: text(63), Options: text(4096), PasswordFile: "/p", CertificateFile: "/c", KeyFile: "/k"}), nil},
+		{"a role of 64 bytes", connection(units.Connection{Role: text(64)}), []string{"connection.role"}},
+		{"options of two lines", connection(units.Connection{Options: "-c a=b\n"}), []string{"connection.options"}},
+		{"too long options", connection(units.Connection{Options: text(4097)}), []string{"connection.options"}},
+		{"relative secrets", connection(units.Connection{PasswordFile: "p", CertificateFile: "c", KeyFile: "/k\x00"}),
+			[]string{"connection.password_file", "connection.certificate_file", "connection.key_file"}},
+		{"a certificate without its key", connection(units.Connection{CertificateFile: "/c"}), []string{"connection.key_file"}},
+		{"a key without its certificate", connection(units.Connection{KeyFile: "/k"}), []string{"connection.certificate_file"}},
 		{"a word for a server's stop", func(w *units.Worker) { w.OnServerStop = 2 }, []string{"on_server_stop"}},
 		{"a word for a server's crash", func(w *units.Worker) { w.OnServerCrash = 2 }, []string{"on_server_crash"}},
 		{"a word for a demotion", func(w *units.Worker) { w.StopOnDemotion = 3 }, []string{"stop_on_demotion"}},

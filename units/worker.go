@@ -69,12 +69,6 @@ type Worker struct {
 	StopWithOwner bool   // dynamic only: terminate it when its owner goes
 }
 
-// A Connection is what a worker with BACKEND_DATABASE_CONNECTION connects to.
-type Connection struct {
-	Database string // empty: none named, the client library's default
-	Role     string // empty: the daemon's own role
-}
-
 // Resources are limits of the worker's cgroup, by cgroup v2 file name
 // ("memory.max", "cpu.weight"), in the form that the kernel reads. An absent
 // key leaves the kernel's default.

@@ -107,7 +107,7 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 
 /*
  * sandbox_ruleset makes a Landlock ruleset that forbids to change anything
- * below the directory at path. The descriptor, or -1 where the kernel cannot.
+ * below the directory at path, or nothing for NULL. The descriptor, or -1 where the kernel cannot.
  */
 int sandbox_ruleset(const char *path);
 

@@ -162,7 +162,6 @@ int main(int argc, char **argv)
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
 	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
-	if (argv[1])
-		ruleset = sandbox_ruleset(argv[1]);
+	ruleset = sandbox_ruleset(argv[1]);
 	pool_run(serve);
 }

@@ -8,6 +8,11 @@
  * as for every process under Landlock, mount(2) and the like fail.
  * Needs Landlock ABI 2 (Linux 5.19), the first that can permit renames between
  * directories; anything older is treated as no Landlock.
+ *
+ * Without that directory the rules forbid nothing. They are applied all the same:
+ * each worker is in a Landlock domain of its own then, and a process in one can
+ * neither trace nor read, in /proc, the memory, the environment or the descriptors
+ * of a process in another or in none, as a worker's password is.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -103,15 +108,33 @@ static int permit_all_but(int ruleset, const char *path)
 	return error;
 }
 
+/* permit_root allows everything that the ruleset handles. */
+static int permit_root(int ruleset, __u64 rights)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = rights };
+	int error = 0;
+
+	rule.parent_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (rule.parent_fd < 0)
+		return errno;
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0))
+		error = errno;
+	close(rule.parent_fd);
+	return error;
+}
+
 int sandbox_ruleset(const char *path)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = CHANGES };
+	/* REFER is denied where it is not handled. */
+	struct landlock_ruleset_attr attr = {
+		.handled_access_fs = path ? CHANGES : LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_REFER
+	};
 	int ruleset;
 
 	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < ABI_NEEDED)
 		return -1;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
-	if (ruleset >= 0 && permit_all_but(ruleset, path)) {
+	if (ruleset >= 0 && (path ? permit_all_but(ruleset, path) : permit_root(ruleset, attr.handled_access_fs))) {
 		close(ruleset);
 		ruleset = -1;
 	}

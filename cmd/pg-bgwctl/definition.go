@@ -61,6 +61,10 @@ func microseconds(d time.Duration) uint64 {
 // notForCallers lists, in HCL's words, what w sets that a definition on the bus cannot hold.
 func notForCallers(w *units.Worker) []string {
 	plain := (&units.Worker{Name: w.Name, Type: w.Type, Command: w.Command}).WithDefaults()
+	var conn units.Connection
+	if w.Connection != nil {
+		conn = *w.Connection
+	}
 	var out []string
 	for _, f := range []struct {
 		word       string
@@ -73,6 +77,10 @@ func notForCallers(w *units.Worker) []string {
 		{"server", w.Server, plain.Server},
 		{"user", w.User, plain.User},
 		{"logs", w.Logs, plain.Logs},
+		{"connection.options (set PGOPTIONS in environment)", conn.Options, ""},
+		{"connection.password_file", conn.PasswordFile, ""},
+		{"connection.certificate_file", conn.CertificateFile, ""},
+		{"connection.key_file", conn.KeyFile, ""},
 	} {
 		if !reflect.DeepEqual(f.have, f.none) {
 			out = append(out, f.word)

@@ -123,7 +123,8 @@ func TestDefinitionLosesNothing(t *testing.T) {
 	full := w.WithDefaults()
 	full.Resources.Nice, full.Sandbox.NoNewPrivileges, full.Backoff = 5, true, &units.Backoff{Factor: 2}
 	full.Attach, full.Server, full.User, full.Logs.Identifier = units.AttachNever, "s", "u", "i"
-	if got := strings.Join(notForCallers(&full), " "); got != "resources sandbox restart_backoff attach server user logs" {
+	full.Connection = &units.Connection{Options: "o", PasswordFile: "/p", CertificateFile: "/c", KeyFile: "/k"}
+	if got := strings.Join(notForCallers(&full), " "); got != "resources sandbox restart_backoff attach server user logs connection.options (set PGOPTIONS in environment) connection.password_file connection.certificate_file connection.key_file" {
 		t.Errorf("refused: %s", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/pg-bgw/pg-bgw/shm"
@@ -27,6 +28,8 @@ func role(r string) int {
 		return scripted(ctx, w)
 	case "parent": // registers a child and reports what it hears of it
 		return parent(ctx, w)
+	case "connector": // registers what its flags do not allow
+		return connector(ctx, w)
 	case "garbage": // speaks another language
 		_, _ = syscall.Write(5, []byte("this is no record"))
 		<-w.Done()
@@ -85,4 +88,17 @@ func testProgram() string {
 		panic(err)
 	}
 	return p
+}
+
+func connector(ctx context.Context, w *shm.Worker) int {
+	var said []string
+	for _, d := range []shm.Definition{{Database: "d"}, {Role: "r"}, {Role: strings.Repeat("x", 64), Flags: []string{"backend_database_connection"}}} {
+		d.Name, d.RestartTime, d.StartTime, d.Command = "child", shm.NeverRestart, "recovery_finished", []string{"/bin/sleep", "1000"}
+		d.Flags = append(d.Flags, "shmem_access")
+		_, err := w.Register(ctx, d)
+		said = append(said, fmt.Sprint(err))
+	}
+	fmt.Println("told:", strings.Join(said, "|"))
+	<-w.Done()
+	return 0
 }

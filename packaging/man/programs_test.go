@@ -74,12 +74,12 @@ func TestDaemonPage(t *testing.T) {
 func TestWorkerPage(t *testing.T) {
 	page := plainPage(t, "pg-bgw-worker.5")
 	set := map[string]bool{}
-	for _, file := range []string{"../../cmd/internal/daemon/launcher.go", "../../units/launch/wire.go", "../../units/server/target.go"} {
+	for _, file := range []string{"../../cmd/internal/daemon/launcher.go", "../../units/server/login.go", "../../units/launch/wire.go", "../../units/server/target.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`"((?:PGBGW|PATH|LANG|PGAPPNAME|PGDATABASE|PGUSER|PGHOST|PGPORT|JOURNAL|INVOCATION)[A-Z_]*)[="]`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(`"((?:PGBGW|PATH|LANG|PGAPPNAME|PGDATABASE|PGUSER|PGHOST|PGPORT|PGOPTIONS|PGSSL|PGPASSFILE|JOURNAL|INVOCATION)[A-Z_]*)[="]`).FindAllStringSubmatch(string(text), -1) {
 			set[m[1]] = true
 		}
 	}

@@ -84,6 +84,10 @@ func (d *decoder) finish() {
 		servers = append(servers, s.Label)
 	}
 	for _, def := range d.definitions {
+		if _, set := def.Environment["PGPASSWORD"]; set {
+			d.warn(def.place.of("environment"), "environment: PGPASSWORD can be read by whoever may look into the process or the definition",
+				`Write the password into a file and connection { password_file = "/etc/pg-bgw/secrets/NAME" }.`)
+		}
 		if def.Segment != "" {
 			d.known(def, "segment", def.Segment, segments)
 		}

@@ -75,7 +75,7 @@ var serverSchema = schema[Server]{attrs: []attr[Server]{
 	{name: "cluster", typ: "string", doc: "The same by Debian's name of the cluster, as in \"15/main\", instead of conninfo.",
 		set: func(v *value, s *Server) { v.cluster(&s.Cluster) }},
 	{name: "data_directory", typ: "string", doc: "Where the server's files are, if they can be read; only a hint.",
-		set: func(v *value, s *Server) { v.path(&s.DataDirectory) }},
+		set: func(v *value, s *Server) { v.path(&s.DataDirectory, "/var/lib/postgresql/15/main") }},
 }}
 
 // conninfo checks no more than that it is one of libpq's two forms: the
@@ -107,13 +107,13 @@ func (v *value) cluster(dst *string) {
 	*dst = s
 }
 
-func (v *value) path(dst *string) {
+func (v *value) path(dst *string, example string) {
 	s, ok := v.text()
 	if !ok {
 		return
 	}
 	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
-		v.wrong(fmt.Sprintf("%q is not an absolute path", s), `Write it as in "/var/lib/postgresql/15/main".`)
+		v.wrong(fmt.Sprintf("%q is not an absolute path", s), `Write it as in "`+example+`".`)
 		return
 	}
 	*dst = filepath.Clean(s)

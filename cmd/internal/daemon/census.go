@@ -32,7 +32,7 @@ func (c *census) count(i supervise.Info, n int) {
 		return
 	}
 	if i.Worker.Connects() {
-		add(c.sessions, i.Worker.Name, n)
+		add(c.sessions, i.Worker.ApplicationName(), n)
 	}
 	if i.State == units.Waiting && i.Worker.StartTime == units.RecoveryFinished {
 		add(c.promotions, i.Worker.Server, n)

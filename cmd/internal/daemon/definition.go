@@ -18,7 +18,7 @@ var keyOf = map[string]string{
 	"name": "Name", "type": "Type", "flags": "Flags", "start_time": "StartTime", "restart_time": "RestartTime",
 	"library_name": "LibraryName", "function_name": "FunctionName", "command": "Command", "extra": "Extra",
 	"segment": "Segment", "environment": "Environment", "kill_signal": "KillSignal", "kill_timeout": "KillTimeoutUSec",
-	"connection": "Database", "connection.database": "Database", "connection.role": "Role",
+	"connection": "Database, Role", "connection.database": "Database", "connection.role": "Role",
 }
 
 // workerOf makes a dynamic worker of what came over the bus or a control

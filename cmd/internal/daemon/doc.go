@@ -16,7 +16,8 @@
 //	convert.go     supervise.Info   -> what the bus, the slot table and the sockets show
 //	refusal.go     errors of supervise -> names of the bus, numbers of the control socket
 //	owners.go      pidfds of the clients that asked for SIGUSR1
-//	servers.go     units/server     -> phases of supervise, the libpq environment of workers
+//	servers.go     units/server     -> phases of supervise
+//	connection.go  units/server     -> a worker's way into its server
 //	census.go      supervise.Change -> what watchers ask about workers
 //	sink.go        supervise.Sink   -> slot table, bus, owners, log, in this order
 //

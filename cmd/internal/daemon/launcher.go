@@ -17,6 +17,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/shm/control"
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/launch"
+	"github.com/pg-bgw/pg-bgw/units/server"
 	"github.com/pg-bgw/pg-bgw/units/supervise"
 	"golang.org/x/sys/unix"
 )
@@ -29,10 +30,10 @@ type launcher struct {
 	slots    *shm.SlotTable
 	control  *controlServer
 	output   *output
-	// serverEnv is the libpq environment of a server, "" for the standalone one.
-	serverEnv func(label string) ([]string, error)
-	memory    bool // workers' cgroups have the memory controller
-	death     int  // read end of a pipe whose write end only the daemon has
+	// login is how a worker gets into its server.
+	login  func(*units.Worker) (*server.Login, error)
+	memory bool // workers' cgroups have the memory controller
+	death  int  // read end of a pipe whose write end only the daemon has
 }
 
 var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
@@ -76,7 +77,17 @@ func startError(err error) error {
 // prepared is what a start holds until the launcher has it.
 type prepared struct {
 	spec  launch.Spec
-	files []int // to be closed by the daemon once they are passed on
+	pass  []int    // what the worker gets from 3 on
+	names []string // of pass, as PGBGW_FDS has them
+	files []int    // to be closed by the daemon once they are passed on
+}
+
+// add passes fd on under that name, and returns its number in the worker.
+func (p *prepared) add(name string, fd int) int {
+	n := 3 + len(p.pass)
+	p.names = append(p.names, name+":"+strconv.Itoa(n))
+	p.pass = append(p.pass, fd)
+	return n
 }
 
 func (p *prepared) close() {
@@ -99,8 +110,14 @@ func (l *launcher) prepare(s supervise.Start) (*prepared, error) {
 }
 
 // fill makes everything that p holds. After an error p holds what was made.
-func (l *launcher) fill(p *prepared, s supervise.Start) error {
-	fds, names, err := l.descriptors(s, p)
+func (l *launcher) fill(p *prepared, s supervise.Start) (err error) {
+	if p.spec, err = l.spec(s); err != nil {
+		return err
+	}
+	if err := l.descriptors(s, p); err != nil {
+		return err
+	}
+	env, err := l.environment(s, p)
 	if err != nil {
 		return err
 	}
@@ -109,15 +126,8 @@ func (l *launcher) fill(p *prepared, s supervise.Start) error {
 		return err
 	}
 	p.files = append(p.files, out)
-	p.spec, err = l.spec(s, append([]int{-1, out, out}, fds...))
-	if err != nil {
-		return err
-	}
-	env, err := l.environment(s)
-	if err != nil {
-		return err
-	}
-	env = append(env, "PGBGW_FDS="+names)
+	p.spec.Files = append([]int{-1, out, out}, p.pass...)
+	env = append(env, "PGBGW_FDS="+strings.Join(p.names, ","))
 	if stream != "" {
 		env = append(env, "JOURNAL_STREAM="+stream)
 	}
@@ -125,51 +135,43 @@ func (l *launcher) fill(p *prepared, s supervise.Start) error {
 	return nil
 }
 
-// descriptors returns what the worker gets from 3 on, and their names as
-// PGBGW_FDS has them.
-func (l *launcher) descriptors(s supervise.Start, p *prepared) (fds []int, names string, err error) {
-	add := func(name string, fd int) {
-		if names != "" {
-			names += ","
-		}
-		names += name + ":" + strconv.Itoa(3+len(fds))
-		fds = append(fds, fd)
-	}
+// descriptors adds what every worker gets.
+func (l *launcher) descriptors(s supervise.Start, p *prepared) error {
 	if s.Worker.Attach != units.AttachNever {
 		seg, err := l.segments.get(s.Worker.Segment, s.Incarnation)
 		if err != nil {
-			return nil, "", err
+			return err
 		}
 		fd, err := unix.FcntlInt(uintptr(seg.Fd()), unix.F_DUPFD_CLOEXEC, 3) // a renewal may close ours at any time
 		if err != nil {
-			return nil, "", os.NewSyscallError("fcntl", err)
+			return os.NewSyscallError("fcntl", err)
 		}
 		p.files = append(p.files, fd)
-		add("segment", fd)
+		p.add("segment", fd)
 	}
-	add("slots", int(l.slots.ReadOnlyFile().Fd()))
+	p.add("slots", int(l.slots.ReadOnlyFile().Fd()))
 	ours, theirs, err := control.NewPair()
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot make a control socket: %w", err)
+		return fmt.Errorf("cannot make a control socket: %w", err)
 	}
 	p.files = append(p.files, theirs)
 	if err := l.control.add(s.Run, s.Worker, ours); err != nil {
-		return nil, "", err
+		return err
 	}
-	add("control", theirs)
-	add("death", l.death)
+	p.add("control", theirs)
+	p.add("death", l.death)
 	latch, err := l.segments.latch(s.Run.Slot)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	add("latch", latch)
-	return fds, names, nil
+	p.add("latch", latch)
+	return nil
 }
 
-func (l *launcher) spec(s supervise.Start, files []int) (launch.Spec, error) {
+func (l *launcher) spec(s supervise.Start) (launch.Spec, error) {
 	w := s.Worker
 	spec := launch.Spec{
-		ID: s.Run.String(), Argv: w.Command, Files: files,
+		ID: s.Run.String(), Argv: w.Command,
 		OOMScoreAdj: w.Resources.OOMScoreAdj, Nice: w.Resources.Nice,
 		NoNewPrivileges: w.Sandbox.NoNewPrivileges, ReadOnlyCgroups: true,
 		Limits: l.limits(w.Resources),
@@ -232,7 +234,7 @@ const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // environment is everything but the descriptors' names: a fixed base, what
 // tells the worker who it is, the connection, and last what the definition
 // says.
-func (l *launcher) environment(s supervise.Start) ([]string, error) {
+func (l *launcher) environment(s supervise.Start, p *prepared) ([]string, error) {
 	w := s.Worker
 	env := []string{
 		"PATH=" + path, "LANG=C.UTF-8",
@@ -246,23 +248,17 @@ func (l *launcher) environment(s supervise.Start) ([]string, error) {
 	if id := os.Getenv("INVOCATION_ID"); id != "" {
 		env = append(env, "INVOCATION_ID="+id)
 	}
-	if w.Flags&units.BackendDatabaseConnection != 0 {
-		more, err := l.serverEnv(w.Server)
+	if w.Connects() {
+		more, err := l.connection(w, p)
 		if err != nil {
 			return nil, err
 		}
-		env = append(append(env, more...), "PGAPPNAME="+w.Name)
-		if c := w.Connection; c != nil {
-			if c.Database != "" {
-				env = setVar(env, "PGDATABASE", c.Database)
-			}
-			if c.Role != "" {
-				env = setVar(env, "PGUSER", c.Role)
-			}
-		}
+		env = append(env, more...)
 	}
 	for k, v := range w.Environment {
-		env = setVar(env, k, v)
+		if k != "PGAPPNAME" || !w.Connects() { // there it is set, as the server will show it
+			env = setVar(env, k, v)
+		}
 	}
 	return env, nil
 }
@@ -329,7 +325,7 @@ func (d *Daemon) buildLaunch() error {
 	d.death = w
 	d.launcher = &launcher{
 		memory: cgroups != nil && slices.Contains(cgroups.Controllers(), "memory"),
-		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, serverEnv: d.serverEnv,
+		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, login: d.login,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}

@@ -117,16 +117,6 @@ func (d *Daemon) serverConfig(s config.Server) server.Config {
 	}
 }
 
-// serverEnv is how a worker with a connection finds its server.
-func (d *Daemon) serverEnv(label string) ([]string, error) {
-	for _, s := range d.config().Servers {
-		if s.Label == label {
-			return server.LibpqEnv(d.serverConfig(s))
-		}
-	}
-	return nil, nil // standalone: as libpq finds one
-}
-
 // serverChanged passes on what a watcher has found out, in order.
 func (d *Daemon) serverChanged(w *watched, st server.State) {
 	d.servers.mu.Lock()

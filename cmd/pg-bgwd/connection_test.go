@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"golang.org/x/sys/unix"
+)
+
+// sql runs one statement as the cluster's superuser.
+func (c *cluster) sql(q string) {
+	c.t.Helper()
+	c.run("psql", "-h", filepath.Dir(c.dir), "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qc", q)
+}
+
+// hba replaces pg_hba.conf, and pg_ident.conf.
+func (c *cluster) hba(rules, maps string) {
+	c.t.Helper()
+	if err := os.Chmod(filepath.Dir(c.dir), 0o755); err != nil { // so that others reach the socket
+		c.t.Fatal(err)
+	}
+	for name, text := range map[string]string{"pg_hba.conf": rules, "pg_ident.conf": maps} {
+		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// server is the block that has the workers follow c, with more in its conninfo.
+func (c *cluster) server(more string) string {
+	return fmt.Sprintf("server \"main\" {\n  conninfo = \"host=%s user=postgres dbname=postgres %s\"\n}\n", filepath.Dir(c.dir), more)
+}
+
+// unprivileged prepares a daemon that runs as nobody, in a directory that it
+// can read: as an installed one, it has no right that its workers have not.
+func unprivileged(t *testing.T, files map[string]string) *supervisor {
+	t.Helper()
+	asRoot(t)
+	b := startBus(t)
+	open(t, b.dir)
+	s := prepare(t, b, files)
+	s.as = &syscall.Credential{Uid: nobody, Gid: nobody}
+	open(t, s.dir)
+	return s
+}
+
+// secret writes a file that only the daemon's user can read.
+func (s *supervisor) secret(name, text string) string {
+	s.t.Helper()
+	s.file(name, text)
+	path := filepath.Join(s.dir, name)
+	if err := os.Chmod(path, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+func (s *supervisor) runAs() {
+	s.t.Helper()
+	mustRun(s.t, "chown", "-R", strconv.Itoa(nobody), s.dir)
+	s.run()
+	s.until("READY=1")
+	s.connect()
+}
+
+// made waits for a file that a worker moves to its place when it is complete.
+func (s *supervisor) made(name string) string {
+	s.t.Helper()
+	return s.content(filepath.Join(s.dir, name))
+}
+
+// needLandlock skips a test where the kernel has none: without it the workers
+// of one user are not kept from each other.
+func needLandlock(t *testing.T) {
+	t.Helper()
+	if abi, _, _ := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1); int(abi) < 2 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("a kernel with Landlock is needed")
+		}
+		t.Skip("a kernel with Landlock is needed")
+	}
+}
+
+const psqlReport = `cd %[1]s
+psql -wqAt -c "select usename, application_name, current_setting('statement_timeout') from pg_stat_activity where pid = pg_backend_pid()" > report.new 2>&1
+psql -wqAt "$PGBGW_CONNECTION" -c "select usename, application_name, current_setting('statement_timeout') from pg_stat_activity where pid = pg_backend_pid()" >> report.new 2>&1
+env > clerk.env; echo $$ > clerk.pid.new; mv clerk.pid.new clerk.pid; mv report.new report
+exec sleep 1000`
+
+const spyReport = `cd %[1]s
+while ! [ -s clerk.pid ]; do sleep 0.1; done
+p=/proc/$(cat clerk.pid)
+for f in $p/environ $p/cmdline $p/maps $p/fd/8 $p/fd/9; do echo "$f: $(cat $f 2>&1 | tr '\0' ' ')"; done > spied.new
+cat /proc/$PPID/environ >> spied.new 2>&1
+echo end >> spied.new; mv spied.new spied
+exec sleep 1000`
+
+func shell(label, script, more string) string {
+	return fmt.Sprintf("worker %q {\n  command = [\"/bin/bash\", \"-c\", <<EOT\n%s\nEOT\n  ]\n  restart_time = \"1h\"\n  start_time = \"recovery_finished\"\n"+
+		"  sandbox { no_new_privileges = true }\n%s}\n", label, strings.ReplaceAll(script, "${", "$${"), more)
+}
+
+const connects = "  flags = [\"shmem_access\", \"backend_database_connection\"]\n"
+
+// TestPasswordWorker: a worker logs in with a password (SCRAM) that is in
+// nobody's environment or arguments, and that another worker of the same user
+// cannot get at. Its sessions show its name and type (BGW-113), its options
+// count, and the connection string says the same as the variables.
+func TestPasswordWorker(t *testing.T) {
+	needLandlock(t)
+	const password = `ge:he\im'$x`
+	c := newCluster(t)
+	c.hba("local all clerk scram-sha-256\nlocal all all trust\n", "")
+	c.start()
+	c.sql(`create role clerk login password E'ge:he\\im''$x'`)
+	s := unprivileged(t, nil)
+	file := s.secret("secret", password+"\n")
+	s.file("pg-bgw.hcl", c.server(""))
+	s.file("workers.d/10.hcl", shell("clerk", fmt.Sprintf(psqlReport, s.dir), connects+fmt.Sprintf(
+		"  type = \"accounts\"\n  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    options = \"-c statement_timeout=5s\"\n    password_file = %q\n  }\n", file))+
+		shell("spy", fmt.Sprintf(spyReport, s.dir), "  flags = [\"shmem_access\"]\n"))
+	s.runAs()
+	const line = "clerk|accounts: clerk|5s"
+	if got := s.made("report"); got != line+"\n"+line {
+		t.Errorf("the worker says %q, not %q twice", got, line)
+	}
+	spied := s.made("spied")
+	pid := s.made("clerk.pid")
+	if strings.Contains(spied, "ge:he") || strings.Contains(spied, "ge\\:he") || strings.Count(spied, "Permission denied") < 4 {
+		t.Errorf("another worker of the same user sees\n%s", spied)
+	}
+	file8, err := os.ReadFile("/proc/" + pid + "/fd/8") // as root: it is where the spy has looked
+	if want := `*:*:*:clerk:ge\:he\\im'$x` + "\n"; err != nil || string(file8) != want {
+		t.Errorf("the password file is %q, %v, not %q", file8, err, want)
+	}
+	environ, _ := os.ReadFile("/proc/" + pid + "/environ")
+	shown, err := s.client.Dump(s.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"environment": string(environ), "log": s.log.String(), "dump": shown, "PGBGW_CONNECTION": s.made("clerk.env")} {
+		if strings.Contains(text, "he\\im") {
+			t.Errorf("the password is in the %s", name)
+		}
+	}
+	if !strings.Contains(string(environ), "PGPASSFILE=/proc/self/fd/8") || !strings.Contains(string(environ), "passfile:8") {
+		t.Errorf("the environment has no password file:\n%q", environ)
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range all {
+		if text, _ := os.ReadFile(f); strings.Contains(string(text), "he\\im") {
+			t.Errorf("%s has the password: %q", f, text)
+		}
+	}
+}
+
+// TestConnectionNotRequested: whoever registers a worker with a database or a
+// role, and without the flag, or with names that no server has, is told of the
+// key (BGW-120). That files are refused for it is tested in units/config.
+func TestConnectionNotRequested(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": fmt.Sprintf(
+		"worker \"connector\" {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = \"never\"\n  environment = { TEST_ROLE = \"connector\" }\n}\n", testProgram())})
+	const missing = "Database, Role: a database connection was not requested in the flags"
+	long := strings.Repeat("x", 64)
+	for _, tt := range []struct {
+		set            dbusapi.Keys
+		database, role string
+		flags          []string
+		want           string
+	}{
+		{dbusapi.KeyDatabase, "d", "", nil, missing},
+		{dbusapi.KeyDatabase, "", "", nil, missing},
+		{dbusapi.KeyRole, "", "r", nil, missing},
+		{dbusapi.KeyDatabase, long, "", []string{"backend_database_connection"}, "Database: 64 bytes do not fit"},
+		{dbusapi.KeyRole, "", long, []string{"backend_database_connection"}, "Role: 64 bytes do not fit"},
+		{dbusapi.KeyRole, "", "a\nb", []string{"backend_database_connection"}, "Role: "},
+	} {
+		d := definition("one", never, "/bin/sleep", "1000")
+		d.Set |= tt.set | dbusapi.KeyStartTime
+		d.Database, d.Role, d.StartTime, d.Flags = tt.database, tt.role, "recovery_finished", append(d.Flags, tt.flags...)
+		_, err := s.client.RegisterDynamicBackgroundWorker(s.ctx(), d, 0)
+		if !dbusapi.IsError(err, dbusapi.ErrorInvalidArgs) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v, want %q", tt, err, tt.want)
+		}
+	}
+	var said []string
+	s.poll("what the worker is told", func() bool {
+		_, text, _ := strings.Cut(s.log.String(), "told:")
+		said = strings.Split(text, "|")
+		return len(said) == 3
+	})
+	for i, want := range []string{missing, missing, "Role: 64 bytes do not fit"} {
+		if !strings.Contains(said[i], want) {
+			t.Errorf("over the control socket: %q, want %q", said[i], want)
+		}
+	}
+}
+
+// TestConnectionFlag: who has the flag has PGBGW_CONNECTION, and nobody else
+// has it, or any variable of libpq (BGW-120).
+func TestConnectionFlag(t *testing.T) {
+	s := prepare(t, startBus(t), map[string]string{"pg-bgw.hcl": ""})
+	report := fmt.Sprintf("cd %s; env | grep -E '^PG(BGW_CON|[A-Z]+=)' | sort > \"$PGBGW_NAME\"; echo end >> \"$PGBGW_NAME\"; mv \"$PGBGW_NAME\" \"$PGBGW_NAME.env\"; exec sleep 1000", s.dir)
+	s.file("workers.d/10.hcl", shell("with", report, connects+"  name = \"a b\"\n  connection {\n    database = \"it's\"\n  }\n")+
+		shell("bare", report, connects)+shell("without", report, "  flags = [\"shmem_access\"]\n"))
+	s.run()
+	s.until("READY=1")
+	s.connect()
+	for name, want := range map[string]string{
+		"a b":     "PGAPPNAME=a b\nPGBGW_CONNECTION=application_name='a b' dbname='it\\'s'\nPGDATABASE=it's\n",
+		"bare":    "PGAPPNAME=bare\nPGBGW_CONNECTION=application_name=bare\n",
+		"without": "",
+	} {
+		if got := strings.TrimSuffix(s.made(name+".env"), "end"); got != want {
+			t.Errorf("%s has %q, not %q", name, got, want)
+		}
+	}
+}
