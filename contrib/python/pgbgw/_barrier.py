@@ -63,24 +63,26 @@ class ConditionVariable:
         wake-up (PostgreSQL's loop from ConditionVariablePrepareToSleep to
         CancelSleep); False if so many seconds have passed before."""
         deadline = deadline_of(timeout)
-        place = self._prepare()
+        place, true = self._prepare(), False
         try:
-            while not predicate():
+            while not (true := predicate()):
                 if place is None:
                     if deadline is not None and time.monotonic() >= deadline:
                         return False
                     time.sleep(_CROWDED)
                     place = self._prepare()
                     continue
-                (_, cell), ticket = place
+                cell, ticket = place[0][1], place[1]
                 try:
                     self._party.sleep(lambda: cell.load() != ticket, deadline)
                 except Timeout:
-                    return predicate()
+                    true = predicate()
+                    return true
                 place = self._queue(place[0])
             return True
         finally:
-            self._cancel(place)
+            if self._cancel(place) and not true:
+                self.signal()  # it came too late for this one: for another
 
     def signal(self):
         """Wakes the one who waits longest, if anybody does."""
@@ -129,10 +131,13 @@ class ConditionVariable:
 
     @staticmethod
     def _cancel(place):
-        if place is not None:
-            (party, cell), ticket = place
-            cell.compare_and_swap(ticket, 0)
-            party.store(0)
+        """Gives the place back; True if this one was woken meanwhile."""
+        if place is None:
+            return False
+        (party, cell), ticket = place
+        woken = not cell.compare_and_swap(ticket, 0)
+        party.store(0)
+        return woken
 
 
 class _State:

@@ -1,0 +1,208 @@
+"""Tables of contents, locks, condition variables, barriers, memory."""
+
+import os
+import unittest
+
+import pgbgw
+from pgbgw import TOC, Barrier, ConditionVariable, Lock
+from pgbgw._memory import crc32c, sealed_size
+from pgbgw._segment import Segment
+from pgbgw._slots import Slots
+
+from .fakes import World, memory, spawn
+
+
+class TableOfContents(unittest.TestCase):
+    def test_chunks(self):
+        data = memory(4096)[:TOC.size(100, 8)]
+        t = TOC.create(7, data)
+        a, b = t.allocate(100), t.allocate(8)
+        b.data[:] = b"12345678"
+        t.insert(1, a)
+        t.insert(2, b)
+        self.assertEqual(t.free(), 0)
+        with self.assertRaises(OSError):  # BGW-141
+            t.allocate(1)
+        other = TOC.open(7, data)
+        self.assertEqual(bytes(other.lookup(2)), b"12345678")
+        self.assertEqual(len(other.lookup(1)), 100)
+        self.assertIsNone(other.lookup(3))
+
+    def test_foreign(self):
+        data = memory(4096)
+        TOC.create(7, data)
+        for magic, part in ((8, data), (7, data[:2048]), (7, memory(4096))):
+            with self.assertRaises(pgbgw.Damaged):  # BGW-140
+                TOC.open(magic, part)
+
+    def test_damage(self):
+        data = memory(4096)
+        t = TOC.create(7, data)
+        t.insert(1, t.allocate(8))
+        t._memory.word64(40).store(1 << 50)
+        with self.assertRaises(pgbgw.Damaged):
+            t.lookup(1)
+        t._memory.word64(24).store((1 << 64) - 1)
+        with self.assertRaises(pgbgw.Damaged):
+            t.allocate(8)
+        self.assertEqual(t.free(), 0)
+
+
+class Locks(unittest.TestCase):
+    def setUp(self):
+        self.world = World()
+        data = memory(4096)[:Lock.size(4)]
+        self.parties = [self.world.party(i) for i in range(3)]
+        self.locks = [Lock.create(self.parties[0], data)] + [Lock.open(p, data) for p in self.parties[1:]]
+
+    def test_exclusion(self):
+        counter = [0]
+
+        def work(lock):
+            for _ in range(200):
+                with lock:
+                    seen = counter[0]
+                    os.sched_yield()
+                    counter[0] = seen + 1
+        for t in [spawn(work, lock) for lock in self.locks]:
+            t.join()
+        self.assertEqual(counter[0], 600)
+
+    def test_modes(self):
+        a, b, c = self.locks
+        a.acquire_shared()
+        b.acquire_shared()
+        self.assertEqual(c.try_acquire(), (False, False))
+        t = spawn(c.acquire)
+        self.assertTrue(a.release_shared())
+        self.assertTrue(b.release_shared())
+        self.assertFalse(t.join())
+        self.assertEqual(a.try_acquire_shared(), (False, False))
+        with self.assertRaises(pgbgw.Timeout):
+            a.acquire(timeout=0)
+        self.assertTrue(c.release())
+        self.assertFalse(c.release())
+        self.assertFalse(a.release_shared())
+
+    def test_death(self):
+        """BGW-160: the next taker is told, once."""
+        a, b, c = self.locks
+        a.acquire()
+        t = spawn(b.acquire)
+        self.world.slots.ended.add(self.parties[0].word)
+        self.assertTrue(t.join())
+        b.release()
+        self.assertEqual(c.try_acquire(), (True, False))
+
+    def test_detach_releases(self):
+        a, b, _ = self.locks
+        a.acquire()
+        self.parties[0].end_all()
+        self.assertEqual(b.try_acquire(), (True, False))
+
+    def test_foreign(self):
+        with self.assertRaises(pgbgw.Damaged):
+            Lock.open(self.parties[0], memory(4096))
+
+
+class Conditions(unittest.TestCase):
+    def setUp(self):
+        self.world = World()
+        self.data = memory(4096)[:ConditionVariable.size(3)]
+        self.parties = [self.world.party(i) for i in range(4)]
+        self.cv = ConditionVariable.create(self.parties[0], self.data)
+
+    def others(self):
+        return [ConditionVariable.open(p, self.data) for p in self.parties[1:]]
+
+    def test_broadcast(self):
+        flag = []
+        tasks = [spawn(cv.wait_for, lambda: bool(flag)) for cv in self.others()]
+        flag.append(1)
+        self.cv.broadcast()
+        self.assertEqual([t.join() for t in tasks], [True] * 3)
+
+    def test_signal(self):
+        """Each signal wakes one; one who is too late hands it on."""
+        tokens = []
+
+        def take():
+            try:
+                tokens.pop()
+                return True
+            except IndexError:
+                return False
+        tasks = [spawn(cv.wait_for, take) for cv in self.others()]
+        for _ in tasks:
+            tokens.append(1)
+            self.cv.signal()
+        self.assertEqual([t.join() for t in tasks], [True] * 3)
+
+    def test_timeout(self):
+        self.assertFalse(self.cv.wait_for(lambda: False, timeout=0))
+        self.cv.signal()  # nobody is left
+
+    def test_crowd(self):
+        flag = []
+        data = memory(4096)[:ConditionVariable.size(1)]
+        ConditionVariable.create(self.parties[0], data)
+        tasks = [spawn(ConditionVariable.open(p, data).wait_for, lambda: bool(flag)) for p in self.parties[1:]]
+        flag.append(1)
+        self.cv.broadcast()
+        ConditionVariable.open(self.parties[0], data).broadcast()
+        self.assertEqual([t.join() for t in tasks], [True] * 3)
+
+
+class Barriers(unittest.TestCase):
+    def setUp(self):
+        self.world = World()
+        self.data = memory(4096)[:Barrier.size(3)]
+        self.parties = [self.world.party(i) for i in range(3)]
+
+    def test_static(self):
+        """BGW-158: all meet, one is elected, phase by phase."""
+        Barrier.create(self.parties[0], self.data, 3)
+        barriers = [Barrier.open(p, self.data) for p in self.parties]
+        for phase in range(20):
+            self.assertEqual(barriers[0].phase, phase)
+            elected = [t.join() for t in [spawn(b.arrive_and_wait) for b in barriers]]
+            self.assertEqual(elected.count(True), 1)
+        with self.assertRaises(pgbgw.Error):
+            barriers[0].attach()
+        with self.assertRaises(pgbgw.Timeout):
+            barriers[0].arrive_and_wait(timeout=0)
+        tasks = [spawn(b.arrive_and_wait) for b in barriers]
+        self.assertEqual([t.join() for t in tasks].count(True), 1)
+
+    def test_dynamic(self):
+        a = Barrier.create(self.parties[0], self.data)
+        b = Barrier.open(self.parties[1], self.data)
+        self.assertEqual((a.attach(), b.attach()), (0, 0))
+        t = spawn(a.arrive_and_wait)
+        b.detach()
+        self.assertTrue(t.join())  # a detach advanced it: the one who waits is elected
+        self.assertEqual(a.phase, 1)
+        self.assertEqual(b.attach(), 1)
+        self.assertFalse(b.arrive_and_detach_except_last())
+        self.assertTrue(a.arrive_and_detach_except_last())
+        self.assertEqual((a.phase, a.participants), (2, 1))
+        self.assertTrue(a.arrive_and_detach())
+        self.assertEqual((a.phase, a.participants), (3, 0))
+        with self.assertRaises(pgbgw.Error):
+            a.detach()
+
+
+class Memory(unittest.TestCase):
+    def test_checksum(self):
+        self.assertEqual(crc32c(b"123456789"), 0xe3069283)  # the check value of CRC-32C
+
+    def test_what_is_no_segment(self):
+        with open(__file__, "rb") as f:
+            with self.assertRaises(pgbgw.Damaged):
+                sealed_size(f.fileno())
+        fd = os.memfd_create("loose", os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, 1 << 20)
+        for kind in (Segment, Slots):
+            with self.assertRaisesRegex(pgbgw.Damaged, "not sealed"):
+                kind(fd)
+        os.close(fd)
