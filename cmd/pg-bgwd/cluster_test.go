@@ -353,11 +353,18 @@ func exec1(t *testing.T, conn *pgconn.PgConn, q string) string {
 	return string(res[0].Rows[0][0])
 }
 
-// crash kills a backend, and with it every session.
+// crash kills a backend, and with it every session, and returns when the
+// server has noticed.
 func (c *cluster) crash() {
 	c.t.Helper()
+	witness := c.connect()
 	if err := syscall.Kill(int(c.connect().PID()), syscall.SIGKILL); err != nil { // never a stranger: the backend waits for us
 		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := witness.WaitForNotification(ctx); ctx.Err() != nil {
+		c.t.Fatalf("the server does not notice a crash: %v", err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (d *diary) worker(name, startTime string, lines ...string) string {
 	return fmt.Sprintf(`worker %q {
   command      = [%q]
   start_time   = %q
-  environment  = { TEST_ROLE = "diarist", DIARY = %q }
+  environment  = { TEST_ROLE = "diarist", DIARY = %q, GORACE = "atexit_sleep_ms=0" }
 %s
 }
 `, name, testProgram(), startTime, d.dir, strings.Join(lines, "\n"))
@@ -123,7 +123,8 @@ func diarist() int {
 			write("refused " + codeOf(err))
 			return 1
 		}
-		defer conn.Close(context.Background())
+		socket := conn.Conn() // the rest of it is the goroutine's
+		defer socket.Close()
 		write(roleOf(conn))
 		go func() {
 			_ = conn.WaitForNotification(context.Background())

@@ -43,7 +43,7 @@ func TestServerDemotion(t *testing.T) {
 			write(t, gate, "")
 			s.await(d, "reader", "standby")
 			s.await(d, "outliver", "stop SIGTERM")
-			s.waiting("writer", "outliver")
+			s.idle("writer", "outliver")
 			c.promote()
 			s.await(d, "writer", "primary")
 			s.await(d, "outliver", "start")

@@ -30,6 +30,15 @@ func (s *supervisor) server(label, kind string) {
 	})
 }
 
+// idle returns when these workers wait for their server without a process.
+func (s *supervisor) idle(labels ...string) {
+	s.t.Helper()
+	for _, label := range labels {
+		s.state(label, "waiting")
+	}
+	s.waiting(labels...)
+}
+
 // waiting fails the test unless these workers are without a process and wait
 // for their server.
 func (s *supervisor) waiting(labels ...string) {

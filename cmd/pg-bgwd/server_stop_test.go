@@ -55,10 +55,7 @@ func TestServerStop(t *testing.T) {
 		c.start()
 		up(uint64(i + 1))
 		how()
-		for _, name := range stopped {
-			s.state(name, "waiting")
-			s.waiting(name)
-		}
+		s.idle(stopped...)
 		s.server("main", "down")
 	}
 	if got := d.entries("kept"); !slices.Equal(got, []string{"start"}) {

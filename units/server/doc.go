@@ -17,9 +17,9 @@
 //     (in_hot_standby); its loss is noticed at once and makes everything
 //     unknown until the next answer.
 //   - The answer to an attempt to open a session, made when there is none, when
-//     something hints at a change, and otherwise every 2 s (15 s over a
-//     network, or where postmaster.pid can be watched), because a server in
-//     smart stop tells nobody but newcomers.
+//     something hints at a change or somebody suspects one ([Watcher.Suspect]),
+//     and otherwise every 2 s (15 s over a network, or where postmaster.pid can
+//     be watched), because a server in smart stop tells nobody but newcomers.
 //   - The identity of the postmaster: the listener of the Unix socket
 //     (SO_PEERCRED), held by a pidfd. While it lives its role cannot have
 //     changed but by promotion. Its death makes the watcher ask at once.

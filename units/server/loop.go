@@ -28,13 +28,14 @@ type loop struct {
 	reached units.Phase // by master
 	primary bool        // the server was Running at some time
 
-	asking bool // a question is out
-	again  bool // and its answer may be out of date
-	local  bool // the server is reached over a Unix socket
-	hinted bool // its data directory is watched
+	asking bool      // a question is out
+	askBy  time.Time // when the next is due, whatever is the answer to one that is out; zero: that says
+	local  bool      // the server is reached over a Unix socket
+	hinted bool      // its data directory is watched
 
 	eager   time.Time // when something last happened that makes a change likely
 	hint    time.Time // when files last foretold a promotion
+	suspect time.Time // when Suspect was heeded last
 	askAt   time.Time
 	roleAt  time.Time
 	countAt time.Time
@@ -58,6 +59,7 @@ func (l *loop) run() {
 		case <-l.death():
 			l.onDeath(time.Now())
 		case <-l.wake:
+			l.onWake(time.Now())
 		case <-l.timer.C:
 		}
 		l.settle(time.Now())
@@ -86,11 +88,7 @@ func (l *loop) death() <-chan struct{} {
 // ask opens a session or finds out why none can be had. Only one question is
 // out at a time.
 func (l *loop) ask() {
-	if l.asking {
-		l.again = true
-		return
-	}
-	l.asking, l.again = true, false
+	l.asking, l.askBy = true, time.Time{}
 	known := l.master
 	l.group.Go(func() {
 		a := ask(l.ctx, l.config, known, l.hints)
@@ -134,8 +132,8 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 		l.seen.left = units.PhaseUnknown
 	}
 	l.askAt = now.Add(l.interval(now))
-	if l.again {
-		l.askAt = now
+	if !l.askBy.IsZero() && l.askBy.Before(l.askAt) {
+		l.askAt = l.askBy
 	}
 }
 
@@ -155,20 +153,20 @@ func (l *loop) adopt(s *session, now time.Time) {
 	l.group.Go(func() { s.read(l.ctx, l.messages) })
 	if !s.known {
 		if err := s.askRole(now); err != nil {
-			l.drop(unclear, "the held session ended: "+cause(err))
+			l.drop(unclear, "the held session ended: "+cause(err), now)
 		}
 	}
 }
 
 // drop ends the held session and notes what its end says until the next answer.
-func (l *loop) drop(why reply, text string) {
+func (l *loop) drop(why reply, text string, now time.Time) {
 	l.session.close()
 	l.session = nil
 	if why == unclear && l.seen.answer == shuttingDown { // a stop is never taken back
 		why = shuttingDown
 	}
 	l.seen.ended, l.seen.endText = why, text
-	l.askAt, l.again = time.Time{}, true
+	l.askSoon(now)
 }
 
 func (l *loop) onMessage(m message, now time.Time) {
@@ -178,11 +176,11 @@ func (l *loop) onMessage(m message, now time.Time) {
 	}
 	switch {
 	case m.lost:
-		l.drop(unclear, "the held session ended: "+m.text)
+		l.drop(unclear, "the held session ended: "+m.text, now)
 	case m.code == codeCrash:
-		l.drop(crashed, "the held session was ended by a crash: "+m.text)
+		l.drop(crashed, "the held session was ended by a crash: "+m.text, now)
 	case m.code == codeAdmin:
-		l.drop(unclear, "the held session was ended: "+m.text)
+		l.drop(unclear, "the held session was ended: "+m.text, now)
 	case m.role != "":
 		s.standby, s.known = m.role == "on", true
 	case m.row != nil && len(s.queue) > 0:
@@ -216,15 +214,36 @@ func (l *loop) onHint(now time.Time) {
 	if l.hints.promotion.Swap(false) {
 		l.hint, l.roleAt = now, now
 	}
+	l.askSoon(when)
+}
+
+// askSoon has the server asked at when, at the latest. The answer to a question
+// that is out already does not count for that.
+func (l *loop) askSoon(when time.Time) {
 	if when.Before(l.askAt) {
 		l.askAt = when
 	}
-	l.again = l.again || l.asking && when.Equal(now)
+	if l.askBy.IsZero() || when.Before(l.askBy) {
+		l.askBy = when
+	}
+}
+
+// suspectEvery is the least time between questions that Suspect leads to.
+const suspectEvery = time.Second
+
+func (l *loop) onWake(now time.Time) {
+	if !l.suspected.Swap(false) || l.suspect.After(now) { // that one is still to come
+		return
+	}
+	if l.suspect = l.suspect.Add(suspectEvery); l.suspect.Before(now) {
+		l.suspect = now
+	}
+	l.askSoon(l.suspect)
 }
 
 func (l *loop) onDeath(now time.Time) {
 	l.master.close()
 	l.master, l.reached = nil, units.PhaseUnknown
-	l.eager, l.askAt = now, now
-	l.again = l.again || l.asking
+	l.eager = now
+	l.askSoon(now)
 }

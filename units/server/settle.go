@@ -91,7 +91,7 @@ func (l *loop) act(now time.Time) {
 		l.seen.clients = -1
 	}
 	if s := l.session; s != nil && len(s.queue) > 0 && now.Sub(s.since) >= l.config.patience() {
-		l.drop(silent, "the held session does not answer")
+		l.drop(silent, "the held session does not answer", now)
 		l.settle(now)
 	}
 	if !l.asking && !now.Before(l.askAt) {
@@ -110,7 +110,7 @@ func (l *loop) act(now time.Time) {
 		err = l.session.query(countQuery, now)
 	}
 	if err != nil {
-		l.drop(unclear, "the held session ended: "+cause(err))
+		l.drop(unclear, "the held session ended: "+cause(err), now)
 		l.settle(now)
 	}
 }

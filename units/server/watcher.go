@@ -12,9 +12,10 @@ type Watcher struct {
 	changed func(State)
 	wake    chan struct{} // holds one; one of these has changed:
 
-	relaxed  atomic.Bool
-	counting atomic.Bool
-	grace    atomic.Int64 // Config.SmartStopGrace, or what came after
+	relaxed   atomic.Bool
+	counting  atomic.Bool
+	suspected atomic.Bool  // until the loop has taken note
+	grace     atomic.Int64 // Config.SmartStopGrace, or what came after
 }
 
 // New returns a watcher that calls changed once with the first thing it finds
@@ -46,6 +47,14 @@ func (w *Watcher) smartStopGrace() time.Duration { return time.Duration(w.grace.
 // seconds only. It may be called at any time on any goroutine.
 func (w *Watcher) Relax(relaxed bool) {
 	w.set(&w.relaxed, relaxed)
+}
+
+// Suspect says that something outside makes a change of the server likely, as
+// the unexpected end of a process that had a session does: the server is asked
+// now, or a second after the last time that this was said. It may be called at any
+// time on any goroutine.
+func (w *Watcher) Suspect() {
+	w.set(&w.suspected, true)
 }
 
 // CountClients says whether State.Clients is wanted outside SmartStop too, as

@@ -55,6 +55,8 @@ func (t *table) settle(e *entry, before Info, crashed bool) {
 		t.unregister(Exited, e, before, text)
 	case e.server.fails(e.worker):
 		t.await(Exited, e, before, text+"; its server is gone")
+	case e.server.turnedAway(e.worker, e.startAt, x.At):
+		t.await(Exited, e, before, text+"; its server is about to shut down")
 	case e.worker.Never() && uncertain(e):
 		t.doubt(e)
 		t.doom(e, before, text)

@@ -155,10 +155,18 @@ func (t *table) doom(e *entry, before Info, text string) {
 // acquit takes back what an end of e's process has brought upon e, if its
 // server is now seen to have gone at that time.
 func (t *table) acquit(e *entry) {
-	if e.doubt.IsZero() || !e.server.fails(e.worker) && !e.server.phase.Rejects(e.worker.StartTime) {
+	sv := e.server
+	if e.doubt.IsZero() {
 		return
 	}
-	guilty := e.doubt.Before(e.server.lost.Add(-doubtTime))
+	guilty := e.doubt.Before(sv.lost.Add(-doubtTime))
+	switch {
+	case sv.fails(e.worker), sv.phase.Rejects(e.worker.StartTime):
+	case sv.turnedAway(e.worker, e.startAt, e.exit.At):
+		guilty = false
+	default:
+		return
+	}
 	e.doubt = time.Time{}
 	if guilty {
 		return

@@ -71,6 +71,13 @@ func (sv *server) fails(w *units.Worker) bool {
 	return w.Connects() && (sv.over || sv.phase.Rejects(units.ConsistentState))
 }
 
+// turnedAway reports whether a process of w that ran from start to end may have
+// asked for a session when a smart stop gave none any more. Afterwards none is
+// started, so only its very beginning leaves that open.
+func (sv *server) turnedAway(w *units.Worker, start, end time.Time) bool {
+	return sv.smart() && w.Connects() && sv.smartSince.Sub(start) <= doubtTime && end.Sub(sv.smartSince) <= doubtTime
+}
+
 // expels says why a process of w must end, or "". It looks at what holds now
 // and at nothing before, so that it comes to the same whichever changes were
 // seen.

@@ -10,6 +10,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/config"
 	"github.com/pg-bgw/pg-bgw/units/server"
+	"github.com/pg-bgw/pg-bgw/units/supervise"
 )
 
 // servers are the watchers of the configured servers.
@@ -96,6 +97,20 @@ func (d *Daemon) relaxWatching() {
 	d.servers.mu.Unlock()
 	for label, w := range all {
 		w.watcher.Relax(!d.census.awaitsPromotion(label))
+	}
+}
+
+// suspect has the watcher of a server look at it, after an end of a worker
+// with a session that nobody asked for: the server may have had to do with it,
+// and may not say so by itself.
+func (d *Daemon) suspect(c supervise.Change) {
+	if c.Kind != supervise.Exited || c.Before.State != units.Running || !c.Info.Worker.Connects() {
+		return
+	}
+	d.servers.mu.Lock()
+	defer d.servers.mu.Unlock()
+	if w := d.servers.watched[c.Info.Worker.Server]; w != nil {
+		w.watcher.Suspect()
 	}
 }
 

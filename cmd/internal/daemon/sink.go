@@ -21,6 +21,7 @@ func (d *Daemon) Publish(c supervise.Change) {
 	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
 	d.census.change(c.Before, c.Info)
 	d.publishBus(c)
+	d.suspect(c)
 	d.notify(c)
 	d.logChange(c)
 	d.statusChanged()
