@@ -41,10 +41,11 @@ static _Noreturn void fail(int status, enum step step, int error)
 void reset_signals(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct sigaction ign = { .sa_handler = SIG_IGN };
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
-		sigaction(s, &dfl, NULL); /* fails for KILL, STOP and the library's own two */
+		sigaction(s, s == SIGPIPE ? &ign : &dfl, NULL); /* fails for KILL, STOP and the library's own two */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

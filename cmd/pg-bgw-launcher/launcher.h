@@ -65,7 +65,11 @@ struct seat {
 	_Alignas(8) char packet[REQUEST_MAX];
 };
 
-/* reset_signals gives every signal its default action and empties the mask. */
+/*
+ * reset_signals gives every signal its default action and empties the mask. Only
+ * SIGPIPE is ignored, as for PostgreSQL's workers and systemd's services: a journal
+ * that goes away costs a worker its words and not its life.
+ */
 void reset_signals(void);
 
 /*

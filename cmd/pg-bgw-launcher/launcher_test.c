@@ -166,7 +166,7 @@ static int signals(void)
 	sigset_t all, now;
 
 	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_IGN);
+		signal(s, s == SIGPIPE ? SIG_DFL : SIG_IGN);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	reset_signals();
@@ -176,7 +176,7 @@ static int signals(void)
 
 		if (sigismember(&now, s) == 1)
 			return s;
-		if (!sigaction(s, NULL, &a) && a.sa_handler != SIG_DFL)
+		if (!sigaction(s, NULL, &a) && a.sa_handler != (s == SIGPIPE ? SIG_IGN : SIG_DFL))
 			return s;
 	}
 	return 0;

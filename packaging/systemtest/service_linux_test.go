@@ -167,7 +167,7 @@ func checkProcess(t *testing.T, m *machine) {
 		}
 	}
 	status := m.run(t, "cat", fmt.Sprintf("/proc/%d/status", pid))
-	for _, want := range []string{"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"} {
+	for _, want := range []string{"SigBlk:\t0000000000000000", "SigIgn:\t0000000000001000", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("the status lacks %q:\n%s", want, status)
 		}

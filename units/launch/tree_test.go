@@ -112,7 +112,7 @@ func TestCleanProcess(t *testing.T) {
 			t.Errorf("nice value %s", nice)
 		}
 		for _, want := range []string{
-			"SigBlk:\t0000000000000000\n", "SigIgn:\t0000000000000000\n", "SigCgt:\t0000000000000000\n",
+			"SigBlk:\t0000000000000000\n", "SigIgn:\t0000000000001000\n", "SigCgt:\t0000000000000000\n",
 			"Umask:\t0077\n", "NoNewPrivs:\t1\n", "\n123\n", "PATH=/usr/bin:/bin\x00PGBGW_START=" + s.ID + "\x00",
 			"Max open files            77                   78 ",
 		} {
