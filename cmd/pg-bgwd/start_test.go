@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
@@ -162,4 +164,23 @@ func TestCore(t *testing.T) {
 			t.Errorf("%s: ulimit -Hc says %q, want %q", label, got, want)
 		}
 	}
+}
+
+// A manager whose socket is full is told all the same that the daemon is ready.
+func TestReadyIsSaidAgain(t *testing.T) {
+	s := prepare(t, nil, nil)
+	flood, err := net.DialUnix("unixgram", nil, s.notify.LocalAddr().(*net.UnixAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer flood.Close()
+	_ = flood.SetWriteDeadline(time.Now().Add(time.Second / 10))
+	for err = nil; err == nil; _, err = flood.Write([]byte("X_FLOOD=1")) {
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	s.run()
+	s.poll("the daemon is ready", func() bool { return strings.Contains(s.log.String(), "msg=ready") })
+	s.until("READY=1")
 }

@@ -55,7 +55,11 @@ func checkUnit(t *testing.T, m *machine) {
 
 // Each example must load without a word beside the unit it is for.
 func checkExamples(t *testing.T, m *machine) {
-	for _, name := range []string{"20-as-postgres.conf", "10-multi-user.conf"} {
+	names := []string{"20-as-postgres.conf", "10-multi-user.conf"}
+	if m.knows(t, "RestartSteps") {
+		names = append(names, "30-restart-steps.conf")
+	}
+	for _, name := range names {
 		dir := "/run/systemd/system/pg-bgw.service.d"
 		m.silent(t, "install", "-D", "--mode=0644", "-t", dir, "/usr/share/doc/pg-bgw/examples/"+name)
 		m.silent(t, "systemctl", "daemon-reload")
@@ -66,6 +70,12 @@ func checkExamples(t *testing.T, m *machine) {
 		m.silent(t, "rm", "-r", dir)
 	}
 	m.silent(t, "systemctl", "daemon-reload")
+}
+
+// knows says whether systemd has that setting of a service.
+func (m *machine) knows(t *testing.T, setting string) bool {
+	t.Helper()
+	return m.run(t, "systemctl", "show", "pg-bgw", "--property="+setting) != ""
 }
 
 func checkExposure(t *testing.T, m *machine) {

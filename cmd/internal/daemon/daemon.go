@@ -63,6 +63,7 @@ type Daemon struct {
 	undo    []func() // in the order of what they undo
 
 	announce sync.Mutex // orders what the manager is told of reloads and the end
+	unready  int        // reloads that were announced
 	stopping bool
 }
 

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/units/supervise"
@@ -106,19 +108,41 @@ func (d *Daemon) extendStop() {
 func (d *Daemon) announceReload() bool {
 	d.announce.Lock()
 	defer d.announce.Unlock()
+	d.unready++
 	if !d.stopping {
 		d.tell(d.notifier.Reloading())
 	}
 	return !d.stopping
 }
 
-// announceReady ends a start or a reload, unless the daemon ends.
+// announceReady ends a start or a reload, unless the daemon ends. Without this
+// message the manager ends the daemon for not being ready in time, and anybody may
+// fill its socket: so it is sent again until it fits.
 func (d *Daemon) announceReady() {
 	d.announce.Lock()
-	defer d.announce.Unlock()
-	if !d.stopping {
-		d.tell(d.notifier.Ready())
+	of := d.unready
+	d.announce.Unlock()
+	if d.readySent(of) {
+		return
 	}
+	go func() {
+		for !d.readySent(of) { // each waits for a second in the kernel
+		}
+	}()
+}
+
+// readySent sends the message that ends the start or reload of that number, and
+// reports whether there is no more to be done: the daemon ends, another reload has
+// begun, or it was sent, or never will be.
+func (d *Daemon) readySent(of int) bool {
+	d.announce.Lock()
+	defer d.announce.Unlock()
+	if d.stopping || d.unready != of {
+		return true
+	}
+	err := d.notifier.Ready()
+	d.tell(err)
+	return !errors.Is(err, syscall.EAGAIN)
 }
 
 // announceStop tells the manager of the end, and reports whether it was the

@@ -7,5 +7,7 @@
 // It never reads from the manager, never hands over descriptors to keep (the
 // segment dies with the daemon by design) and never changes the environment
 // except in Scrub. Each call blocks for at most a second, when the manager
-// does not drain its socket; the loop therefore calls it through an effect.
+// does not drain its socket, which anybody on the machine may fill; the error is
+// then EAGAIN, and it is for the caller to say it again. The loop therefore calls
+// it through an effect.
 package sdnotify
