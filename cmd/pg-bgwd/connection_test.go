@@ -1,40 +1,34 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"golang.org/x/sys/unix"
 )
 
-// sql runs one statement as the cluster's superuser.
-func (c *cluster) sql(q string) {
-	c.t.Helper()
-	c.run("psql", "-h", filepath.Dir(c.dir), "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qc", q)
-}
-
 // hba replaces pg_hba.conf, and pg_ident.conf.
 func (c *cluster) hba(rules, maps string) {
 	c.t.Helper()
-	if err := os.Chmod(filepath.Dir(c.dir), 0o755); err != nil { // so that others reach the socket
+	if err := os.Chmod(c.base, 0o755); err != nil { // so that others reach the socket
 		c.t.Fatal(err)
 	}
-	for name, text := range map[string]string{"pg_hba.conf": rules, "pg_ident.conf": maps} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-}
-
-// server is the block that has the workers follow c, with more in its conninfo.
-func (c *cluster) server(more string) string {
-	return fmt.Sprintf("server \"main\" {\n  conninfo = \"host=%s user=postgres dbname=postgres %s\"\n}\n", filepath.Dir(c.dir), more)
+	c.write("pg_hba.conf", rules)
+	c.write("pg_ident.conf", maps)
 }
 
 // unprivileged prepares a daemon that runs as nobody, in a directory that it
@@ -118,10 +112,10 @@ func TestPasswordWorker(t *testing.T) {
 	c := newCluster(t)
 	c.hba("local all clerk scram-sha-256\nlocal all all trust\n", "")
 	c.start()
-	c.sql(`create role clerk login password E'ge:he\\im''$x'`)
+	c.query(`create role clerk login password E'ge:he\\im''$x'`)
 	s := unprivileged(t, nil)
 	file := s.secret("secret", password+"\n")
-	s.file("pg-bgw.hcl", c.server(""))
+	s.file("pg-bgw.hcl", c.block("main"))
 	s.file("workers.d/10.hcl", shell("clerk", fmt.Sprintf(psqlReport, s.dir), connects+fmt.Sprintf(
 		"  type = \"accounts\"\n  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    options = \"-c statement_timeout=5s\"\n    password_file = %q\n  }\n", file))+
 		shell("spy", fmt.Sprintf(spyReport, s.dir), "  flags = [\"shmem_access\"]\n"))
@@ -220,5 +214,107 @@ func TestConnectionFlag(t *testing.T) {
 		if got := strings.TrimSuffix(s.made(name+".env"), "end"); got != want {
 			t.Errorf("%s has %q, not %q", name, got, want)
 		}
+	}
+}
+
+// authority makes a certificate authority, and what it signs.
+func authority(t *testing.T) (ca string, sign func(name string) (cert, key string)) {
+	t.Helper()
+	made := func(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (cert, key string, own *ecdsa.PrivateKey) {
+		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by == nil {
+			by = own
+		}
+		template.SerialNumber, template.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, own.Public(), by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), own
+	}
+	root := &x509.Certificate{Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	ca, _, key := made(root, root, nil)
+	return ca, func(name string) (string, string) {
+		cert, private, _ := made(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}}, root, key)
+		return cert, private
+	}
+}
+
+// TestCertificateWorker: where the daemon is root and the secrets are root's
+// own, a worker of another user logs in over TLS with a certificate whose key
+// only it was given, and the server's password file gives it its own password
+// and nobody else's.
+func TestCertificateWorker(t *testing.T) {
+	asRoot(t)
+	c := newCluster(t)
+	ca, sign := authority(t)
+	cert, key := sign("localhost")
+	for name, text := range map[string]string{"server.crt": cert, "server.key": key, "root.crt": ca} {
+		c.write(name, text)
+	}
+	address := fmt.Sprintf("127.%d.%d.1", 1+os.Getpid()>>8&0x7f, os.Getpid()&0xff) // nobody else's, so the port may be the usual one
+	c.set("listen_addresses = '"+address+"'", "ssl = on", "ssl_ca_file = 'root.crt'")
+	c.hba("hostssl all clerk 127.0.0.0/8 cert\nhost all boss,watcher 127.0.0.0/8 scram-sha-256\nlocal all all trust\n", "")
+	c.start()
+	c.query("create role clerk login")
+	c.query("create role boss login password 'chief'")
+	c.query("create role watcher login password 'eyes'")
+	s := prepare(t, startBus(t), nil)
+	for _, dir := range []string{s.dir, filepath.Dir(s.dir)} {
+		if err := os.Chmod(dir, 0o777); err != nil { // the workers write their reports there
+			t.Fatal(err)
+		}
+	}
+	cert, key = sign("clerk")
+	s.file("clerk.crt", cert)
+	s.file("root.crt", ca)
+	keyFile := s.secret("clerk.key", key)
+	passfile := s.secret("pgpass", "*:*:*:watcher:eyes\n*:*:*:boss:chief\n")
+	s.file("pg-bgw.hcl", fmt.Sprintf("server \"main\" {\n  conninfo = \"host=localhost hostaddr=%s user=watcher dbname=postgres sslmode=verify-full sslrootcert=%s/root.crt passfile=%s\"\n}\n", address, s.dir, passfile))
+	report := "cd " + s.dir + `; f=$PGBGW_NAME; { psql -wqAt -c "select session_user, ssl from pg_stat_ssl where pid = pg_backend_pid()"; id -un; cat $PGPASSFILE; cat clerk.key pgpass; } > $f.new 2>&1; mv $f.new $f; exec sleep 1000`
+	s.file("workers.d/10.hcl", shell("clerk", report, connects+"  user = \"nobody\"\n  connection {\n    role = \"clerk\"\n    certificate_file = \""+s.dir+"/clerk.crt\"\n    key_file = \""+keyFile+"\"\n  }\n")+
+		shell("boss", report, connects+"  user = \"nobody\"\n  connection {\n    role = \"boss\"\n  }\n"))
+	s.run()
+	s.until("READY=1")
+	s.connect()
+	denied := "cat: clerk.key: Permission denied\ncat: pgpass: Permission denied"
+	if got, want := s.made("clerk"), "clerk|t\nnobody\n"+denied; got != want {
+		t.Errorf("the worker with a certificate says %q, not %q", got, want)
+	}
+	if got, want := s.made("boss"), "boss|t\nnobody\n*:*:*:boss:chief\n"+denied; got != want {
+		t.Errorf("the worker with a password says %q, not %q", got, want)
+	}
+}
+
+// TestConnectionRefused: a worker whose database is not there fails and is
+// tried again when its restart time has passed (BGW-124); one whose password
+// file is anybody's is not started, and why is shown.
+func TestConnectionRefused(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	s := prepare(t, startBus(t), nil)
+	secret := s.secret("secret", "x")
+	if err := os.Chmod(secret, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.file("pg-bgw.hcl", c.block("main"))
+	s.file("workers.d/10.hcl", shell("lost", "psql -wc 'select 1' || exit 1", connects+"  connection {\n    database = \"nosuch\"\n  }\n")+
+		shell("open", "exec sleep 1000", connects+"  connection {\n    password_file = \""+secret+"\"\n  }\n"))
+	s.run()
+	s.until("READY=1")
+	s.connect()
+	if w := s.state("lost", "restarting"); w.ExitCode != 1 {
+		t.Errorf("the worker has ended with %d", w.ExitCode)
+	}
+	s.wait("why it is not started", func() bool { return strings.Contains(s.worker("open").Reason, "chmod o=") })
+	if w := s.worker("open"); w.MainPID != 0 || !strings.Contains(w.Reason, secret) {
+		t.Errorf("the worker is %s: %q", w.State, w.Reason)
 	}
 }

@@ -50,6 +50,21 @@ func (t *Template) Instantiate(argument string) (units.Worker, error) {
 	return w, nil
 }
 
+// Fixed returns the definition with its defaults, for what does not depend on
+// the argument, and whether its connection does not: neither the block nor a
+// variable of the environment. Text that holds the argument means nothing.
+func (t *Template) Fixed() (units.Worker, bool) {
+	w, err1 := substitute(t.definition, "x")
+	other, err2 := substitute(t.definition, "y")
+	if err1 != nil || err2 != nil { // impossible: it was read
+		return units.Worker{}, false
+	}
+	same := w.Connection == other.Connection || *w.Connection == *other.Connection
+	w = w.WithDefaults()
+	w.Label = t.Label
+	return w, same && maps.Equal(w.Environment, other.Environment)
+}
+
 // checkArgument holds off what a program could take for something else than
 // data. The pattern is the administrator's word on what is data.
 func (t *Template) checkArgument(argument string) error {

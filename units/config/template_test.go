@@ -142,3 +142,21 @@ func FuzzInstantiate(f *testing.F) {
 		}
 	})
 }
+
+// TestFixed: whether a template's argument decides about the connection.
+func TestFixed(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "connection {\n database = \"d%%\"\n }": true, "connection {\n database = \"d%i\"\n }": false,
+		"environment = { A = \"b%i\" }": false, "name = \"n %i\"": true,
+	} {
+		c, diags := load([]File{{Path: "a.hcl", Source: []byte("template \"t\" {\n command = [\"/x\", \"%i\"]\n flags = [\"shmem_access\", \"backend_database_connection\"]\n" +
+			" start_time = \"recovery_finished\"\n restart_time = 1\n " + text + "\n}\n")}}, nil, "main", Options{})
+		if diags.HasErrors() {
+			t.Fatal(diags.Err())
+		}
+		w, fixed := c.Templates[0].Fixed()
+		if fixed != want || w.Label != "t" || w.Segment != "main" || w.Connection != nil && strings.Contains(w.Connection.Database, "%%") {
+			t.Errorf("%s: %v, %+v", text, fixed, w)
+		}
+	}
+}

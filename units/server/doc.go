@@ -7,6 +7,12 @@
 // one's files to believe what they say, never runs a query that takes a lock
 // or a snapshot on a server that is up, and decides nothing about workers.
 //
+// It also makes a worker's way into its server ([Login]): the variables of libpq
+// and the files with its secrets, each of which is a sealed file in memory that
+// only the worker is given ([LoginFile.Memfd]); libpq opens it by its path in
+// /proc. A secret that others can read is refused. pg-bgwctl tries such logins
+// ([Login.Try]) and says what would mend them ([Remedy]).
+//
 // # How it knows
 //
 // The state is always concluded anew from what is so now (conclude.go), never

@@ -17,7 +17,7 @@ import (
 // files behind some of them. The files hold secrets and are nobody's but the
 // worker's; the variables hold none.
 type Login struct {
-	env   map[string]string
+	Env   map[string]string // libpq's variables, without those of Files
 	Files []LoginFile
 }
 
@@ -35,7 +35,7 @@ type LoginFile struct {
 // user of this process, and refuses a secret that others can read. It fails as
 // [Config.Check] does as well.
 func NewLogin(c *Config, w *units.Worker) (*Login, error) {
-	l := &Login{env: map[string]string{}}
+	l := &Login{Env: map[string]string{}}
 	if c != nil && w.Environment["PGSERVICE"] == "" { // a service of its own has all of it
 		env, err := LibpqEnv(*c)
 		if err != nil {
@@ -43,7 +43,7 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 		}
 		for _, kv := range env {
 			k, v, _ := strings.Cut(kv, "=")
-			l.env[k] = v
+			l.Env[k] = v
 		}
 	}
 	conn := w.Connection
@@ -52,7 +52,7 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 	}
 	for k, v := range map[string]string{"PGDATABASE": conn.Database, "PGUSER": conn.Role, "PGOPTIONS": conn.Options} {
 		if v != "" {
-			l.env[k] = v
+			l.Env[k] = v
 		}
 	}
 	if err := l.password(conn.PasswordFile); err != nil {
@@ -64,10 +64,10 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 	for k, v := range w.Environment { // it counts, so what it sets needs no file
 		if keywordOf(k) != "" || k == "PGPASSWORD" {
 			l.Files = slices.DeleteFunc(l.Files, func(f LoginFile) bool { return f.Variable == k })
-			l.env[k] = v
+			l.Env[k] = v
 		}
 	}
-	l.env["PGAPPNAME"] = w.ApplicationName()
+	l.Env["PGAPPNAME"] = w.ApplicationName()
 	return l, nil
 }
 
@@ -79,11 +79,11 @@ func (l *Login) password(file string) error {
 		if err != nil {
 			return err
 		}
-		l.Files = append(l.Files, LoginFile{"passfile", "PGPASSFILE", passfile(l.env["PGUSER"], password)})
+		l.Files = append(l.Files, LoginFile{"passfile", "PGPASSFILE", passfile(l.Env["PGUSER"], password)})
 		return nil
 	}
-	shared := l.env["PGPASSFILE"]
-	delete(l.env, "PGPASSFILE")
+	shared := l.Env["PGPASSFILE"]
+	delete(l.Env, "PGPASSFILE")
 	if shared == "" {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (l *Login) password(file string) error {
 	} else if err != nil {
 		return err
 	}
-	if lines := passfileLines(text, l.env); len(lines) > 0 {
+	if lines := passfileLines(text, l.Env); len(lines) > 0 {
 		l.Files = append(l.Files, LoginFile{"passfile", "PGPASSFILE", lines})
 	}
 	return nil
@@ -109,7 +109,7 @@ func (l *Login) certificate(conn *units.Connection) error {
 		}
 		l.Files = append(l.Files, LoginFile{"sslcert", "PGSSLCERT", text})
 	}
-	key := cmp.Or(conn.KeyFile, l.env["PGSSLKEY"])
+	key := cmp.Or(conn.KeyFile, l.Env["PGSSLKEY"])
 	if !filepath.IsAbs(key) {
 		return nil
 	}
@@ -124,15 +124,20 @@ func (l *Login) certificate(conn *units.Connection) error {
 // Environ returns the libpq variables, with path(f) as the place of each file,
 // and PGBGW_CONNECTION, which says the same as one connection string.
 func (l *Login) Environ(path func(LoginFile) string) []string {
-	env := maps.Clone(l.env)
-	for _, f := range l.Files {
-		env[f.Variable] = path(f)
-	}
+	env := l.complete(path)
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		out = append(out, k+"="+env[k])
 	}
 	return append(out, "PGBGW_CONNECTION="+conninfoOf(env))
+}
+
+func (l *Login) complete(path func(LoginFile) string) map[string]string {
+	env := maps.Clone(l.Env)
+	for _, f := range l.Files {
+		env[f.Variable] = path(f)
+	}
+	return env
 }
 
 // keywordOf is the libpq keyword that a variable sets; "" for a variable of

@@ -28,7 +28,7 @@ var mayImport = []struct {
 	{"cmd/internal/daemon", nil},
 	{"cmd/internal/", []string{}},
 	{"cmd/pg-bgwd", []string{"cmd/internal/daemon", "cmd/internal/journal", "units/config"}},
-	{"cmd/pg-bgwctl", []string{"dbusapi", "units", "units/config", "policy"}},
+	{"cmd/pg-bgwctl", []string{"dbusapi", "units", "units/config", "units/server", "policy"}}, // the server for check --connect and setup
 	{"contrib/", []string{"shm"}},
 	{"packaging/", []string{"dbusapi", "shm"}},
 }
