@@ -31,6 +31,10 @@ type Backend interface {
 	// Manager returns the daemon's own state.
 	Manager(ctx context.Context, c Caller) (ManagerInfo, error)
 
+	// SharedMemory returns what lies in a segment, or with "" in all, in the order that the caller is to see;
+	// ErrorInvalidArgs where there is none of that name. The slice belongs to the Server.
+	SharedMemory(ctx context.Context, c Caller, segment string) ([]SharedObject, error)
+
 	// Terminate unregisters a worker, with SIGTERM if it runs. On a stale or ended handle it does nothing; returning
 	// ErrorStaleHandle or ErrorNoSuchWorker is the same to the caller as nil (BGW-033, BGW-034).
 	Terminate(ctx context.Context, c Caller, h Handle) error

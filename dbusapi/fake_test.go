@@ -17,6 +17,7 @@ type fake struct {
 	calls    []string // "Method detail"
 	callers  []Caller
 	defs     []Definition
+	shared   []SharedObject
 	flags    []RegisterFlags
 	next     uint32
 	onCall   func(ctx context.Context, method string) error // runs without mu
@@ -226,4 +227,13 @@ func full(h Handle) WorkerInfo {
 		Reason: "r", Held: true, Owner: ":1.9", MainPID: 77, StartNumber: 3, Restarts: 2, Changed: Timestamp{10, 11}, NextStart: 12,
 		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true,
 	}
+}
+
+func (f *fake) SharedMemory(ctx context.Context, c Caller, segment string) ([]SharedObject, error) {
+	if err := f.note(ctx, c, "SharedMemory", segment); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.shared), nil
 }

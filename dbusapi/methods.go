@@ -22,6 +22,7 @@ func init() {
 		ManagerInterface + ".WaitForBackgroundWorkerShutdown": (*request).waitShutdown,
 		ManagerInterface + ".TerminateBackgroundWorker":       (*request).terminateWorker,
 		ManagerInterface + ".ListWorkers":                     (*request).listWorkers,
+		ManagerInterface + ".ListSharedMemory":                (*request).listSharedMemory,
 		ManagerInterface + ".GetWorker":                       (*request).getWorker,
 		ManagerInterface + ".Subscribe":                       (*request).subscribe,
 		ManagerInterface + ".Unsubscribe":                     (*request).unsubscribe,

@@ -140,6 +140,7 @@ func argsFor(t *testing.T, path dbus.ObjectPath, name string) []any {
 		ManagerInterface + ".WaitForBackgroundWorkerShutdown": {h, zero},
 		ManagerInterface + ".TerminateBackgroundWorker":       {h, zero},
 		ManagerInterface + ".ListWorkers":                     {},
+		ManagerInterface + ".ListSharedMemory":                {"", zero},
 		ManagerInterface + ".GetWorker":                       {"alpha"},
 		ManagerInterface + ".Subscribe":                       {},
 		ManagerInterface + ".Unsubscribe":                     {},

@@ -23,6 +23,8 @@ const (
 	Reload
 	// Dump writes out the internal state, other users' definitions included.
 	Dump
+	// Inspect looks at what lies in shared memory, which costs the service time.
+	Inspect
 	// Shutdown ends the service.
 	Shutdown
 )
@@ -47,6 +49,8 @@ func (a Action) String() string {
 		return "reload the configuration"
 	case Dump:
 		return "dump the state"
+	case Inspect:
+		return "look into shared memory"
 	case Shutdown:
 		return "shut the service down"
 	}

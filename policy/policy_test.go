@@ -12,7 +12,7 @@ const (
 )
 
 // changes are all actions but Look: none of them may be open to everybody.
-var changes = []Action{Register, Instantiate, Control, Terminate, Signal, Reload, Dump, Shutdown}
+var changes = []Action{Register, Instantiate, Control, Terminate, Signal, Reload, Dump, Inspect, Shutdown}
 
 func TestDecideTable(t *testing.T) {
 	for _, uid := range []uint32{0, self, other, 1<<32 - 1} {

@@ -103,13 +103,13 @@ type TOCReport struct {
 // Limits of one report. What is beyond them is not looked at.
 const (
 	inspectBytes   = 256 << 20 // of areas
-	inspectObjects = 16 << 10  // or what begins like one
+	inspectObjects = 16 << 10  // or what begins like one, and parties at them
 )
 
 // Inspect reads the segment behind fd, which need not be writable. It maps
 // nothing, takes no lock and changes nothing, and bears anything that workers
 // have written. It looks for what begins as a queue, a lock and so on does, in
-// areas of up to 256 MiB together: less than half a ms a MiB. ErrDamaged (wrapped) if
+// areas of up to 256 MiB together: half a ms a MiB, in pieces between which it rests. ErrDamaged (wrapped) if
 // the header is not that of a segment; whatever is wrong behind it is told in
 // Damage.
 func Inspect(fd int) (Report, error) {

@@ -273,3 +273,34 @@ func BenchmarkInspect(b *testing.B) {
 		}
 	}
 }
+
+// TestInspectForgedWaiters: memory full of locks that all have waiters takes no
+// memory beyond a limit.
+func TestInspectForgedWaiters(t *testing.T) {
+	segment := create(t, "main", 16<<20)
+	a := attached(t, segment)
+	data, _, err := a.areas.find("forged", 12<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := make([]byte, LockSize(maxPlaces))
+	for i := lockHeaderSize; i < len(lock); i++ {
+		lock[i] = 1
+	}
+	binary.LittleEndian.PutUint64(lock, lockMagic)
+	binary.LittleEndian.PutUint32(lock[8:], maxPlaces)
+	for len(data) >= len(lock) {
+		data = data[copy(data, lock):]
+	}
+	r, err := Inspect(segment.Fd())
+	if err != nil || !r.Cut {
+		t.Fatalf("cut %v, %v", r.Cut, err)
+	}
+	parties := 0
+	for _, l := range r.Areas[0].Locks {
+		parties += len(l.Waiting) + len(l.Shares)
+	}
+	if most := inspectObjects + 2*maxPlaces; parties > most || parties == 0 {
+		t.Errorf("%d parties, at most %d are expected", parties, most)
+	}
+}

@@ -63,7 +63,7 @@ func newRoot(a *app) *cobra.Command {
 	root.RunE = list.RunE
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(list, newStatus(a), newShow(a), newRegister(a), newInstantiate(a), newStart(a), newStop(a),
-		newRestart(a), newTerminate(a), newSignal(a), newReload(a), newCheck(a), newMonitor(a), newDump(a),
+		newRestart(a), newTerminate(a), newSignal(a), newReload(a), newCheck(a), newMonitor(a), newShm(a), newDump(a),
 		newShutdown(a), newVersion(a), newConnect(a))
 	return root
 }

@@ -24,6 +24,8 @@ func role(r string) int {
 	switch r {
 	case "attach": // attaches and waits for the end of the supervisor
 		return attached(ctx, w)
+	case "furnish": // puts one of each into its segment, and holds a lock
+		return furnish(ctx, w)
 	case "script":
 		return scripted(ctx, w)
 	case "parent": // registers a child and reports what it hears of it

@@ -58,6 +58,7 @@ type Daemon struct {
 	outcome atomic.Pointer[reloadOutcome]
 	reloads sync.Mutex
 	applied chan struct{} // closed when the first configuration holds
+	looking chan struct{} // has room for one, who looks into shared memory
 	again   chan struct{} // SIGHUP has asked for a reload that has not begun
 	dirty   chan struct{}
 	undo    []func() // in the order of what they undo
@@ -90,7 +91,7 @@ func Run(opts Options) error {
 	d := &Daemon{
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
 		segments: newSegments(), owners: newOwners(), servers: servers{watched: map[string]*watched{}},
-		census: newCensus(), applied: make(chan struct{}),
+		census: newCensus(), applied: make(chan struct{}), looking: make(chan struct{}, 1),
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
 	debug.SetGCPercent(gcPercent)

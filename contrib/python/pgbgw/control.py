@@ -18,6 +18,7 @@ MAX_KEY = 64
 MAX_PAIRS = 64
 MAX_LIST = 1024
 MAX_ERRNO = 4095
+MAX_DYNAMIC = 63  # bytes of a dynamic segment's name
 
 ANSWER = 0x8000
 EVENT = 0x4000
@@ -50,6 +51,13 @@ class Type(enum.IntEnum):
     WAIT_SHUTDOWN = 8
     TERMINATE = 9
     LATCH = 10
+    DYNAMIC_CREATE = 11
+    DYNAMIC_ATTACH = 12
+    DYNAMIC_DETACH = 13
+    DYNAMIC_PIN = 14
+    DYNAMIC_UNPIN = 15
+    DYNAMIC_NAMED = 16
+    DYNAMIC_READY = 17
     WORKER_STATE_CHANGED = EVENT | 1
 
 
@@ -72,6 +80,10 @@ class Record:
     pid: int = 0
     exit_code: int = 0
     exit_signal: int = 0
+    segment: int = 0  # handle of a dynamic segment
+    size: int = 0
+    found: bool = False
+    done: bool = False
 
 
 class Unsigned(int):
@@ -85,6 +97,7 @@ class Signed(int):
 # The fields of each body, in their order, by the name of the Record's field.
 _WAIT = ("handle", "timeout_usec")
 _STATUS = ("status", "pid")
+_DYNAMIC = ("segment", "size", "found")
 _BODIES = {
     Type.HELLO: ("text",), Type.HELLO | ANSWER: ("text",),
     Type.ATTACH: (), Type.ATTACH | ANSWER: (),
@@ -96,12 +109,19 @@ _BODIES = {
     Type.WAIT_SHUTDOWN: _WAIT, Type.WAIT_SHUTDOWN | ANSWER: _STATUS,
     Type.TERMINATE: ("handle",), Type.TERMINATE | ANSWER: (),
     Type.LATCH: ("slot",), Type.LATCH | ANSWER: (),
+    Type.DYNAMIC_CREATE: ("size",), Type.DYNAMIC_CREATE | ANSWER: _DYNAMIC,
+    Type.DYNAMIC_ATTACH: ("segment",), Type.DYNAMIC_ATTACH | ANSWER: _DYNAMIC,
+    Type.DYNAMIC_DETACH: ("segment",), Type.DYNAMIC_DETACH | ANSWER: (),
+    Type.DYNAMIC_PIN: ("segment",), Type.DYNAMIC_PIN | ANSWER: (),
+    Type.DYNAMIC_UNPIN: ("segment",), Type.DYNAMIC_UNPIN | ANSWER: (),
+    Type.DYNAMIC_NAMED: ("size", "dynamic_name"), Type.DYNAMIC_NAMED | ANSWER: _DYNAMIC,
+    Type.DYNAMIC_READY: ("segment", "done"), Type.DYNAMIC_READY | ANSWER: (),
     Type.WORKER_STATE_CHANGED: ("handle", "start", "state", "status", "pid", "exit_code", "exit_signal", "text"),
 }
 
 _NUMBERS = {
     "slot": "<I", "timeout_usec": "<Q", "flags": "<Q", "start": "<Q", "state": "<I", "status": "<I",
-    "pid": "<i", "exit_code": "<i", "exit_signal": "<i",
+    "pid": "<i", "exit_code": "<i", "exit_signal": "<i", "segment": "<I", "size": "<Q",
 }
 
 
@@ -121,7 +141,7 @@ def encode(record):
         body += struct.pack("<i", -record.errno)
     try:
         for name in fields:
-            _ENCODERS.get(name, _encode_number)(body, name, getattr(record, name))
+            _ENCODERS.get(name, _encode_number)(body, name, getattr(record, _ATTRIBUTES.get(name, name)))
         data = HEADER.pack(HEADER.size + len(body), VERSION, record.type, record.id) + body
     except struct.error as e:
         raise Malformed(f"cannot encode a control record: {e}") from None
@@ -142,6 +162,20 @@ def _encode_text(body, _, value):
     if b"\0" in data:
         raise Malformed(f"text {value[:40]!r} is not UTF-8 without NUL")
     body += struct.pack("<I", len(data)) + data
+
+
+def _encode_name(body, name, value):
+    _check_name(value)
+    _encode_text(body, name, value)
+
+
+def _check_name(name):
+    if not 1 <= len(name.encode(errors="replace")) <= MAX_DYNAMIC:
+        raise Malformed(f"the name of a dynamic segment, {name[:80]!r}, should have 1 to {MAX_DYNAMIC} bytes")
+
+
+def _encode_bool(body, _, value):
+    body += struct.pack("<I", bool(value))
 
 
 def _encode_handle(body, _, value):
@@ -181,7 +215,13 @@ def _encode_value(body, key, value):
             raise Malformed(f"key {key!r} cannot have the value {value!r}")
 
 
-_ENCODERS = {"text": _encode_text, "handle": _encode_handle, "pairs": _encode_pairs}
+_ENCODERS = {
+    "text": _encode_text, "handle": _encode_handle, "pairs": _encode_pairs, "dynamic_name": _encode_name,
+    "found": _encode_bool, "done": _encode_bool,
+}
+
+# Where a field of a body is not that of the Record of the same name.
+_ATTRIBUTES = {"dynamic_name": "text"}
 
 
 def decode(data):
@@ -209,7 +249,7 @@ def decode(data):
     if fields is None:
         raise UnknownType(record)
     for name in fields:
-        setattr(record, name, d.field(name))
+        setattr(record, _ATTRIBUTES.get(name, name), d.field(name))
     if d.at != len(data):
         raise Malformed(f"{len(data) - d.at} bytes are left over")
     return record
@@ -233,6 +273,15 @@ class _Decoder:
         match name:
             case "text":
                 return self.text()
+            case "dynamic_name":
+                text = self.text()
+                _check_name(text)
+                return text
+            case "found" | "done":
+                value = self.number("<I")
+                if value > 1:
+                    raise Malformed(f"{value} is neither 0 nor 1")
+                return bool(value)
             case "handle":
                 return Handle(self.number("<I"), self.number("<Q"))
             case "pairs":

@@ -13,7 +13,7 @@ VECTORS = os.path.join(os.path.dirname(__file__), "../../../shm/control/testdata
 NAMES = {
     "ID": "id", "Errno": "errno", "Text": "text", "Slot": "slot", "TimeoutUSec": "timeout_usec", "Flags": "flags",
     "Start": "start", "State": "state", "Status": "status", "Pid": "pid", "ExitCode": "exit_code",
-    "ExitSignal": "exit_signal", "Type": "type",
+    "ExitSignal": "exit_signal", "Type": "type", "Segment": "segment", "Size": "size", "Found": "found", "Done": "done",
 }
 
 

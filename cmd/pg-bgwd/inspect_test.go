@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/shm"
+)
+
+func furnish(ctx context.Context, w *shm.Worker) int {
+	err := w.Attach(ctx)
+	area := func(name string, size int) []byte {
+		data, _, e := w.Area(name, size)
+		if e != nil {
+			err = e
+			return make([]byte, size)
+		}
+		return data
+	}
+	q, e1 := w.CreateQueue(area("a queue", 1024))
+	l, e2 := w.CreateLock(area("a lock", shm.LockSize(4)))
+	_, e3 := shm.CreateTOC(7, area("a table", 4096))
+	for _, e := range []error{err, e1, e2, e3} {
+		if e != nil {
+			fmt.Println("furnish:", e)
+			return 1
+		}
+	}
+	s, err := q.AttachSender()
+	if err == nil {
+		err = s.TrySend(shm.Flush, make([]byte, 100))
+	}
+	if err == nil {
+		_, err = l.Acquire(ctx)
+	}
+	if err == nil {
+		err = w.Ready(ctx, "furnished")
+	}
+	if err != nil {
+		fmt.Println("furnish:", err)
+		return 1
+	}
+	<-w.Done()
+	return 1
+}
+
+// TestSharedMemory: what a worker has put into its segment is seen from
+// outside, with who it is, live and after its end; a segment that nobody has
+// used has nothing; and one that does not exist is an error.
+func TestSharedMemory(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{
+		"pg-bgw.hcl": "segment \"other\" {\n  size = \"4MB\"\n}\n",
+		"workers.d/10.hcl": fmt.Sprintf(`worker "maker" {
+  command      = [%q]
+  flags        = ["shmem_access"]
+  restart_time = "never"
+  environment  = { TEST_ROLE = "furnish" }
+}
+`, testProgram())})
+	s.poll("the worker is ready", func() bool { return s.worker("maker").Attached })
+	maker := fmt.Sprintf("maker (%d.%d)", s.worker("maker").Handle.Slot, s.worker("maker").Handle.Generation)
+	find := func(kind string) dbusapi.SharedObject {
+		t.Helper()
+		objects, err := s.client.SharedMemory(s.ctx(), "main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(objects, func(o dbusapi.SharedObject) bool { return o.Kind == kind })
+		if i < 0 {
+			return dbusapi.SharedObject{}
+		}
+		return objects[i]
+	}
+	s.poll("the lock is held", func() bool { return find(dbusapi.SharedLock).Holder == maker })
+	if q := find(dbusapi.SharedQueue); q.Area != "a queue" || q.Ring != 968 || q.Written != 112 || q.Read != 0 || q.Sender != maker || q.Receiver != "" {
+		t.Errorf("the queue is %+v", q)
+	}
+	if m := find(dbusapi.SharedSegment); m.Size != 64<<20 || !slices.Equal(m.Workers, []string{maker}) || m.Damage != "" || m.Cut {
+		t.Errorf("the segment is %+v", m)
+	}
+	if c := find(dbusapi.SharedTOC); c.Key != 7 || c.Area != "a table" {
+		t.Errorf("the table is %+v", c)
+	}
+	if o, err := s.client.SharedMemory(s.ctx(), "other"); err != nil || len(o) != 0 {
+		t.Errorf("a segment that nobody has used has %v, %v", o, err)
+	}
+	if _, err := s.client.SharedMemory(s.ctx(), "none"); !dbusapi.IsError(err, dbusapi.ErrorInvalidArgs) {
+		t.Errorf("a segment that does not exist: %v", err)
+	}
+	if err := s.client.Stop(s.ctx(), s.worker("maker").Handle); err != nil {
+		t.Fatal(err)
+	}
+	s.state("maker", "held")
+	s.poll("new memory after the crash", func() bool {
+		all, err := s.client.SharedMemory(s.ctx(), "")
+		return err == nil && !slices.ContainsFunc(all, func(o dbusapi.SharedObject) bool { return o.Holder == maker })
+	})
+}
