@@ -179,7 +179,7 @@ func detailText(o *dbusapi.SharedObject) string {
 	who := func(key string, list []string) { add(len(list) > 0, "%s %s", key, firstOf(list)) }
 	switch o.Kind {
 	case dbusapi.SharedQueue:
-		add(true, "%s to %s", nobody(o.Sender), nobody(o.Receiver))
+		add(true, "%s to %s", orNobody(o.Sender), orNobody(o.Receiver))
 		add(true, "%s through", amount(o.Read))
 		add(o.SenderWaits, "sender waits")
 		add(o.ReceiverWaits, "receiver waits")
@@ -212,7 +212,7 @@ func entries(n uint32) string {
 	return fmt.Sprintf("%d entries", n)
 }
 
-func nobody(name string) string {
+func orNobody(name string) string {
 	if name == "" {
 		return "nobody"
 	}
