@@ -46,8 +46,8 @@ type ledger struct {
 
 // A start is what a worker said last: process pid (in its own pid namespace)
 // is the starts-th one of this worker and ran its first instruction at first.
-// asked is when PostgreSQL was asked for it, left when its predecessor left on
-// SIGUSR2; all in nanoseconds of CLOCK_MONOTONIC.
+// asked is when PostgreSQL was asked for it, left when it, or its predecessor, left
+// on SIGTERM or SIGUSR2; all in nanoseconds of CLOCK_MONOTONIC.
 type start struct {
 	first, left, asked int64
 	pid                int

@@ -29,7 +29,8 @@ type options struct {
 	scenarios    string
 }
 
-const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags]
+const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags] |
+             server [flags]
 
   card        print what this machine's system calls, wake-ups and starts cost
   peers       print which supervisors can be measured here
@@ -38,6 +39,10 @@ const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags]
   shm         measure the message queues and latches of pg-bgw, PostgreSQL's
               shm_mq, a pipe, a socket and Go's channels; of the flags below
               -quick, -rounds and -quiet
+  server      measure how long after a server is ready, promoted, crashed or
+              stopped a worker runs its first instruction or gets SIGTERM, of
+              pg-bgw and of PostgreSQL's own workers; of the flags below
+              -quick, -rounds, -quiet and -budget
 
 flags of lifecycle:
 `
@@ -77,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "card", "peers", "lifecycle", "shm":
+	case "card", "peers", "lifecycle", "shm", "server":
 	case dialCommand:
 		if len(args) != 1 {
 			return usageError("dial is for this program itself")
@@ -97,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		flags.Usage()
 		return nil
 	default:
-		return usageError(fmt.Sprintf("unknown command %q; want card, peers, lifecycle or shm", command))
+		return usageError(fmt.Sprintf("unknown command %q; want card, peers, lifecycle, shm or server", command))
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
@@ -118,6 +123,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		err = listPeers(stdout, b)
 	case "shm":
 		err = sharedMemory(ctx, stdout, b, *opt)
+	case "server":
+		err = follow(ctx, stdout, b, *opt)
 	default:
 		err = lifecycle(ctx, stdout, b, *opt)
 	}

@@ -26,10 +26,12 @@ type pgbgw struct {
 	conn    *dbus.Conn
 	signals chan *dbus.Signal
 	program string
-	cgroup  string // "": none
-	handles map[int]dbus.ObjectPath
-	inside  *controller // the worker that registers the others; nil: none
-	members *members    // the workers that exchange messages; nil: none
+	// Of byPhase: in a word by what the server is watched, and its block.
+	evidence, server string
+	cgroup           string // "": none
+	handles          map[int]dbus.ObjectPath
+	inside           *controller // the worker that registers the others; nil: none
+	members          *members    // the workers that exchange messages; nil: none
 }
 
 const (
@@ -56,7 +58,12 @@ func newPgbgw(w way) func(at seat) peer {
 	return func(at seat) peer { return &pgbgw{seat: at, way: w, handles: map[int]dbus.ObjectPath{}} }
 }
 
-func (p *pgbgw) name() string { return p.way.name() }
+func (p *pgbgw) name() string {
+	if p.evidence != "" {
+		return p.way.name() + "-" + p.evidence
+	}
+	return p.way.name()
+}
 
 func (p *pgbgw) missing() string {
 	if _, err := os.Stat("cmd/pg-bgwd/main.go"); err != nil {
@@ -94,7 +101,7 @@ func (p *pgbgw) open(ctx context.Context) error {
 	}
 	err := errors.Join(
 		os.WriteFile(p.path("bus.conf"), fmt.Appendf(nil, ourBus, p.path("bus")), 0o644),
-		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1101\n"), 0o644),
+		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1101\n"+p.server), 0o644),
 		p.define(),
 	)
 	if err != nil {

@@ -21,6 +21,9 @@ const (
 	byControl
 	// byPair has two workers that exchange messages in shared memory.
 	byPair
+	// byPhase has two workers that follow a server, which is watched as the
+	// peer's evidence says.
+	byPhase
 )
 
 // The names by which goals find pg-bgw.
@@ -29,9 +32,12 @@ const (
 	oursDynamic = "pg-bgw-dynamic"
 	oursControl = "pg-bgw-control"
 	oursPair    = "pg-bgw-pair"
+	oursPhase   = "pg-bgw" // by a word of evidence after it
 )
 
-func (w way) name() string { return [...]string{ours, oursDynamic, oursControl, oursPair}[w] }
+func (w way) name() string {
+	return [...]string{ours, oursDynamic, oursControl, oursPair, oursPhase}[w]
+}
 
 func (w way) note() string {
 	return [...]string{
@@ -42,12 +48,13 @@ func (w way) note() string {
 		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
 		"Register over the control socket, by a Go worker with package shm; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
 		"two workers with package shm, attached to one segment of a pg-bgwd.",
+		"two workers without a session, of a pg-bgwd that watches the server; cgroup, slot table, segment and log included.",
 	}[w]
 }
 
 // scenarios are those in which the way matters; nil: all.
 func (w way) scenarios() []string {
-	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}}[w]
+	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}, {}}[w]
 }
 
 const ourTemplate = `
@@ -108,6 +115,10 @@ func (p *pgbgw) define() error {
 		}
 		for _, role := range roles {
 			fmt.Fprintf(&text, ourMember, role, self, memberCommand, p.path("members"), role)
+		}
+	case byPhase:
+		for i, when := range phases {
+			fmt.Fprintf(&text, ourFollower, when, p.lab.path("worker-nolibc"), p.book.path, i, when)
 		}
 	}
 	return os.WriteFile(p.path("workers.d", "bench.hcl"), []byte(text.String()), 0o644)

@@ -87,15 +87,7 @@ func (p *postgres) path(elem ...string) string {
 func (p *postgres) library() string { return p.path("bench.so") }
 
 func (p *postgres) open(ctx context.Context) error {
-	headers, err := p.headers()
-	if err != nil {
-		return fmt.Errorf("cannot run pg_config: %w", err)
-	}
-	if err := os.Mkdir(p.path(), 0o755); err != nil {
-		return err
-	}
-	err = p.lab.cc(ctx, filepath.Join(p.name(), "bench.so"), p.source, "-fPIC", "-shared", "-I"+headers)
-	if err != nil {
+	if err := p.makeLibrary(ctx); err != nil {
 		return err
 	}
 	if err := p.makeCluster(ctx); err != nil {
@@ -108,6 +100,18 @@ func (p *postgres) open(ctx context.Context) error {
 		return err
 	}
 	return p.declare(ctx)
+}
+
+// makeLibrary compiles the extension against the server's headers.
+func (p *postgres) makeLibrary(ctx context.Context) error {
+	headers, err := p.headers()
+	if err != nil {
+		return fmt.Errorf("cannot run pg_config: %w", err)
+	}
+	if err := os.Mkdir(p.path(), 0o755); err != nil {
+		return err
+	}
+	return p.lab.cc(ctx, filepath.Join(p.name(), "bench.so"), p.source, "-fPIC", "-shared", "-I"+headers)
 }
 
 // makeCluster runs initdb as the server's user in a directory of that user.

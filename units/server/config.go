@@ -41,7 +41,7 @@ type Config struct {
 	Timeout time.Duration
 
 	// Interval is how often a standby is asked whether it was promoted, give or
-	// take a fifth. 0: 100 ms.
+	// take a fifth. 0: 50 ms.
 	Interval time.Duration
 
 	// SmartStopGrace is how long the held session outlasts the beginning of a

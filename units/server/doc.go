@@ -89,7 +89,7 @@
 // # Promotion
 //
 // A session that is idle is not told of a promotion by itself: the changed parameter is reported with the next ReadyForQuery (measured on
-// 15). So a standby gets an empty query every 100 ms (10 ms for 2 s after a
+// 15). So a standby gets an empty query every 50 ms (10 ms for 2 s after a
 // hint), which takes no snapshot and starts no transaction, unless nobody
 // waits for a promotion ([Watcher.Relax]).
 //

@@ -25,7 +25,7 @@ type Watcher struct {
 // becomes an Unknown state that says why; [Config.Check] tells beforehand.
 func New(c Config, changed func(State)) *Watcher {
 	if c.Interval <= 0 {
-		c.Interval = 100 * time.Millisecond
+		c.Interval = 50 * time.Millisecond
 	}
 	w := &Watcher{config: c, changed: changed, wake: make(chan struct{}, 1)}
 	w.grace.Store(int64(c.SmartStopGrace))

@@ -21,7 +21,7 @@
 
 struct ledger_record {
 	uint64_t start_ns;   /* first instruction of the newest process */
-	uint64_t exit_ns;    /* just before the newest exit asked for by SIGUSR2 */
+	uint64_t exit_ns;    /* just before the newest exit asked for by SIGTERM or SIGUSR2 */
 	uint64_t request_ns; /* just before this worker was asked for */
 	uint32_t pid;        /* the newest process, as its own pid namespace says */
 	uint32_t starts;     /* processes so far; written last, release order */

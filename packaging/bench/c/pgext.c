@@ -36,6 +36,7 @@ PGDLLEXPORT void bench_worker_main(Datum arg);
 
 static char *ledger_path;
 static char *library_path;
+static bool follow;
 static struct ledger *ledger;
 static BackgroundWorkerHandle *handles[LEDGER_RECORDS];
 static volatile sig_atomic_t leave_with = -1;
@@ -55,6 +56,23 @@ ledger_wake(uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static void
+register_follower(int32 index, BgWorkerStartTime when)
+{
+	BackgroundWorker w;
+
+	memset(&w, 0, sizeof w);
+	w.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	w.bgw_start_time = when;
+	w.bgw_restart_time = 0;
+	snprintf(w.bgw_name, BGW_MAXLEN, "bench %d", index);
+	snprintf(w.bgw_type, BGW_MAXLEN, "bench");
+	strlcpy(w.bgw_library_name, library_path, sizeof w.bgw_library_name);
+	snprintf(w.bgw_function_name, BGW_MAXLEN, "bench_worker_main");
+	w.bgw_main_arg = Int32GetDatum(index);
+	RegisterBackgroundWorker(&w);
+}
+
 void
 _PG_init(void)
 {
@@ -67,6 +85,8 @@ _PG_init(void)
 							   &ledger_path, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("pgbgw_bench.library", "File of this library.", NULL,
 							   &library_path, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pgbgw_bench.follow", "Whether two workers follow the server's phases.", NULL,
+							 &follow, false, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	fd = open(ledger_path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		ereport(FATAL, (errmsg("could not open ledger \"%s\": %m", ledger_path)));
@@ -77,6 +97,11 @@ _PG_init(void)
 	ledger = at;
 	if (ledger->magic != LEDGER_MAGIC)
 		ereport(FATAL, (errmsg("file \"%s\" is not a ledger", ledger_path)));
+	if (follow)
+	{
+		register_follower(0, BgWorkerStart_ConsistentState);
+		register_follower(1, BgWorkerStart_RecoveryFinished);
+	}
 }
 
 static void
@@ -109,8 +134,7 @@ bench_worker_main(Datum arg)
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	if (leave_with == 1)
-		ledger->record[index].exit_ns = now();
+	ledger->record[index].exit_ns = now();
 	proc_exit(leave_with);
 }
 

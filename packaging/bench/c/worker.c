@@ -146,11 +146,9 @@ work(uint64_t start_ns, int argc, char **argv)
 	for (;;) {
 		long sig = call6(SYS_rt_sigtimedwait, (long)&wanted, 0, 0, sizeof wanted, 0, 0);
 
-		if (sig == SIGTERM)
-			leave(0);
-		if (sig == SIGUSR2) {
+		if (sig == SIGTERM || sig == SIGUSR2) {
 			l->record[index].exit_ns = now();
-			leave(1);
+			leave(sig == SIGUSR2);
 		}
 	}
 }
