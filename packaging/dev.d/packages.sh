@@ -21,6 +21,7 @@ needed_for_test() {
 gdbus libglib2.0-bin
 dbus-send dbus-bin
 python3 python3
+/usr/lib/*/libatomic.so.1 libatomic1
 man man-db
 strace strace
 /usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus

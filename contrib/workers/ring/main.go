@@ -38,6 +38,7 @@ func run() int {
 	defer stop()
 	members := flag.Int("members", 3, "`number` of members of the ring of each case, 0: as test_shm_mq has")
 	part := flag.Int("part", 1, "of the messages of each case send only one in so `many`")
+	forever := flag.Bool("stress", false, "send checksummed messages around rings of random shape, for ever")
 	limit := flag.Duration("limit", 2*time.Minute, "give up after this time")
 	flag.Parse()
 	if flag.NArg() == 0 || *members < 0 || *part < 1 {
@@ -51,6 +52,13 @@ func run() int {
 		return 1
 	}
 	defer w.Close()
+	if *forever {
+		if err := stress(ctx, w, flag.Args()); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "<3>ring:", err)
+			return 1
+		}
+		return 1 // by a signal: it is to be started again
+	}
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
 	if err := drive(ctx, w, *members, *part, flag.Args()); err != nil {
