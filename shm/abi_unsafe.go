@@ -59,6 +59,15 @@ func aligned(b []byte, to uintptr) bool {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%to == 0
 }
 
+// start is where m is mapped.
+func (m memory) start() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(m)) }
+
+// contains reports whether n begins inside of m.
+func (m memory) contains(n memory) bool {
+	first, at := uintptr(unsafe.Pointer(unsafe.SliceData(m))), uintptr(unsafe.Pointer(unsafe.SliceData(n)))
+	return at >= first && at-first < uintptr(len(m))
+}
+
 // bytes returns a structure of this file as its bytes.
 func (h *segmentHeader) bytes() *[headerSize]byte { return (*[headerSize]byte)(unsafe.Pointer(h)) }
 

@@ -162,7 +162,7 @@ func (p *party) openBarrier(data []byte) (*Barrier, error) {
 
 func (p *party) newBarrier(m memory, c *Condition) (*Barrier, error) {
 	b := &Barrier{condition: c, state: m.word64(16), waits: map[uint32]int{}}
-	if err := p.add(b); err != nil {
+	if err := p.add(b, m); err != nil {
 		return nil, err
 	}
 	return b, nil

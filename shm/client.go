@@ -128,7 +128,7 @@ func (c *client) leave(id uint64, answer chan reply) {
 	c.mu.Unlock()
 	select {
 	case a := <-answer: // nobody took it
-		closeFd(a.fd)
+		c.drop(&a)
 	default:
 	}
 }
@@ -214,15 +214,27 @@ func (c *client) take(b []byte, fd int) error {
 		return nil
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	answer := c.calls[a.record.ID]
 	delete(c.calls, a.record.ID)
-	if answer == nil {
-		closeFd(fd) // its caller has given up
-		return nil
+	if answer != nil {
+		answer <- a // has room, and is under the lock so that leave sees it or take does
 	}
-	answer <- a // has room, and is under the lock so that leave sees it or take does
+	c.mu.Unlock()
+	if answer == nil {
+		c.drop(&a) // its caller has given up
+	}
 	return nil
+}
+
+// drop gives back what came with an answer that nobody waits for.
+func (c *client) drop(a *reply) {
+	closeFd(a.fd)
+	switch a.record.Type {
+	case control.DynamicCreate.Answer(), control.DynamicAttach.Answer(), control.DynamicNamed.Answer():
+		if a.record.Errno == 0 {
+			c.tell(control.Record{Type: control.DynamicDetach, Segment: a.record.Segment})
+		}
+	}
 }
 
 // changed queues an event, at the price of the oldest where nobody reads.

@@ -114,7 +114,7 @@ func (p *party) newCondition(m memory, places int) (*Condition, error) {
 		at := conditionHeaderSize + i*conditionPlaceSize
 		c.places = append(c.places, conditionWords{m.word64(at), m.word64(at + 8)})
 	}
-	if err := p.add(c); err != nil {
+	if err := p.add(c, m); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -115,7 +115,7 @@ func (p *party) newLock(m memory, places int) (*Lock, error) {
 		l.waiters = append(l.waiters, m.word64(lockHeaderSize+8*uint64(i)))
 		l.sharers = append(l.sharers, m.word64(lockHeaderSize+8*uint64(places+i)))
 	}
-	if err := p.add(l); err != nil {
+	if err := p.add(l, m); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -150,15 +151,22 @@ func mapMemory(fd int, size uint64, write bool) (memory, error) {
 	if write {
 		prot |= unix.PROT_WRITE
 	}
-	m, err := unix.Mmap(fd, 0, int(size), prot, unix.MAP_SHARED)
+	start, err := unix.MmapPtr(fd, 0, nil, uintptr(size), prot, unix.MAP_SHARED)
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
-	return m, nil
+	return unsafe.Slice((*byte)(start), int(size)), nil
 }
 
 func (m memory) unmap() error {
-	return os.NewSyscallError("munmap", unix.Munmap(m))
+	return os.NewSyscallError("munmap", unix.MunmapPtr(m.start(), uintptr(len(m))))
+}
+
+// hollow gives the memory back, and leaves zeros in its place that nobody
+// shares: who still uses it finds no fault, and changes nothing.
+func (m memory) hollow() {
+	const prot, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE | unix.MAP_FIXED
+	_, _ = unix.MmapPtr(-1, 0, m.start(), uintptr(len(m)), prot, flags) // or it stays as it is
 }
 
 // reopenReadOnly opens f's file once more, for reading: what is passed on
@@ -200,4 +208,43 @@ func monotonic() (uint64, error) {
 		return 0, os.NewSyscallError("clock_gettime", err)
 	}
 	return uint64(ts.Nano()), nil
+}
+
+// MaxDynamicSize is the most bytes of a dynamic segment.
+const MaxDynamicSize = MaxSize
+
+// CreateDynamicMemory makes the memory of a dynamic segment for the supervisor:
+// size bytes, 1 to MaxDynamicSize, all 0, rounded up to whole pages, allocated
+// here and sealed. The error wraps ENOMEM, ENOSPC or EFBIG where memory or a
+// limit forbids it. The caller owns the file, and passes its descriptor on over
+// the control socket.
+func CreateDynamicMemory(size uint64) (*os.File, error) {
+	if size == 0 || size > MaxDynamicSize {
+		return nil, fmt.Errorf("cannot create dynamic segment: its size is %d bytes, 1 to %d are allowed", size, int64(MaxDynamicSize))
+	}
+	f, err := newDynamicMemfd(int64(roundToPage(size)))
+	if err != nil {
+		return nil, fmt.Errorf("cannot create dynamic segment of %d bytes: %w", size, err)
+	}
+	return f, nil
+}
+
+func newDynamicMemfd(size int64) (*os.File, error) {
+	if err := checkRoom(size); err != nil {
+		return nil, err
+	}
+	f, err := newMemfd("pgbgw-dynamic", 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(allocate(f, size), seal(f)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func roundToPage(size uint64) uint64 {
+	page := uint64(os.Getpagesize())
+	return (size + page - 1) / page * page
 }

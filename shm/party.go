@@ -36,9 +36,9 @@ type party struct {
 	ask     func(ctx context.Context, slot uint32) (*bell, error) // the supervisor, for a latch
 
 	mu    sync.Mutex
-	bells map[uint32]*bell // by slot: they are kept over restarts
-	holds map[holding]struct{}
-	over  bool // nothing can be attached any more
+	bells map[uint32]*bell   // by slot: they are kept over restarts
+	holds map[holding]memory // where it lies
+	over  bool               // nothing can be attached any more
 }
 
 // holding is what a process has in shared memory that must not outlive it.
@@ -51,7 +51,7 @@ type holding interface {
 const spins = 500
 
 func newParty(word uint64, l *Latch) *party {
-	p := &party{word: word, latch: l, bells: map[uint32]*bell{}, holds: map[holding]struct{}{}}
+	p := &party{word: word, latch: l, bells: map[uint32]*bell{}, holds: map[holding]memory{}}
 	if runtime.NumCPU() > 1 {
 		p.spins = spins
 	}
@@ -115,13 +115,13 @@ func (p *party) ring(word uint64) {
 	}
 }
 
-func (p *party) add(h holding) error {
+func (p *party) add(h holding, m memory) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
 		return ErrNotAttached
 	}
-	p.holds[h] = struct{}{}
+	p.holds[h] = m
 	return nil
 }
 
@@ -135,9 +135,30 @@ func (p *party) remove(h holding) {
 func (p *party) endAll() {
 	p.mu.Lock()
 	holds := p.holds
-	p.holds = map[holding]struct{}{}
+	p.holds = map[holding]memory{}
 	p.mu.Unlock()
 	for h := range holds {
+		h.abandon()
+	}
+}
+
+// endWithin gives up what is held in m, calls away, which takes m away and leaves
+// zeros in its place, and does the same to the zeros for who still looks there.
+func (p *party) endWithin(m memory, away func()) {
+	var lost []holding
+	p.mu.Lock()
+	for h, at := range p.holds {
+		if m.contains(at) {
+			lost = append(lost, h)
+			delete(p.holds, h)
+		}
+	}
+	p.mu.Unlock()
+	for _, h := range lost {
+		h.abandon()
+	}
+	away()
+	for _, h := range lost {
 		h.abandon()
 	}
 }
@@ -226,6 +247,18 @@ func (w *Worker) asParty() (*party, error) {
 		w.party = p
 	}
 	return w.party, nil
+}
+
+// hollow gives up what this process holds in m, and m.
+func (w *Worker) hollow(m memory) {
+	w.partyMu.Lock()
+	p := w.party
+	w.partyMu.Unlock()
+	if p == nil {
+		m.hollow()
+		return
+	}
+	p.endWithin(m, m.hollow)
 }
 
 // endParty gives up what this process holds in shared memory; closed

@@ -153,7 +153,7 @@ func (e *end) attach(mine *atomic.Uint64, w waiting) error {
 		slot, _ := attachedParty(mine)
 		return fmt.Errorf("%w: slot %d is there", ErrTaken, slot)
 	}
-	if err := e.party.add(e); err != nil {
+	if err := e.party.add(e, e.mem); err != nil {
 		e.markDetached()
 		return err
 	}
@@ -268,7 +268,10 @@ func (e *end) markDetached() {
 }
 
 // abandon detaches the queue; what was not flushed is lost.
-func (e *end) abandon() { e.markDetached() }
+func (e *end) abandon() {
+	e.markDetached()
+	e.party.ring(e.party.word) // if there is no word there any more: see endWithin
+}
 
 // fail remembers that the memory is damaged.
 func (e *end) fail(format string, args ...any) error {

@@ -28,6 +28,8 @@ type Worker struct {
 	mu     sync.Mutex // attaching, detaching, closing
 	closed bool
 
+	dynamics dynamicTable
+
 	partyMu sync.Mutex
 	party   *party // nil until it is needed
 
@@ -212,9 +214,9 @@ func (w *Worker) enter(ctx context.Context, a *attachment) error {
 
 // Detach tells the supervisor that this process uses the segment no more; how
 // it ends is then its own affair. What Area returned must not be used any
-// longer; it stays mapped, so that a mistake is no fault. Its queues are
-// detached (what was sent without a flush is lost), its locks released. Not
-// attached is no error.
+// longer; it stays mapped, so that a mistake is no fault. Dynamic segments are
+// detached, then queues (what was sent without a flush is lost), and locks
+// released. Not attached is no error.
 func (w *Worker) Detach(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,8 +228,10 @@ func (w *Worker) detachLocked(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
+	w.leaveDynamics()
 	w.endParty(false)
 	a.inside.Store(false)
+	w.leaveDynamics() // one that came meanwhile
 	w.latch.moveTo(&w.latch.local)
 	if _, err := w.plain(ctx, control.Record{Type: control.Detach}); err != nil {
 		return fmt.Errorf("cannot detach: %w", err)

@@ -10,6 +10,12 @@
 # time: 0 to 1024.
 #max_parallel_workers = 8
 
+# Limits on dynamic segments: how many, and how much memory, of the workers that
+# one user has registered together; and how many one worker may have at one time.
+#max_dynamic_segments = 704
+#dynamic_memory_max = "1GiB"
+#max_dynamic_segments_per_worker = 128
+
 # Whether the workers of a segment start again after one of them crashed. If not,
 # a crash ends the whole service.
 #restart_after_crash = true

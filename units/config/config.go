@@ -84,12 +84,15 @@ func (c *Config) Template(label string) (*Template, bool) {
 
 // Settings are the attributes of the main file.
 type Settings struct {
-	MaxWorkerProcesses int           // slots, 1..16384
-	MaxParallelWorkers int           // dynamic workers with class_parallel at one time, 0..1024
-	RestartAfterCrash  bool          // false: workers of a crashed segment stay down
-	LogLevel           slog.Level    // LevelNotice lies between Info and Warn
-	SmartStopGrace     time.Duration // how long a smart stop is outlasted where clients cannot be counted; may be units.Infinity
-	StartSplay         time.Duration // starts that a server's phase brings about are spread over it; 0: all at once
+	MaxWorkerProcesses          int           // slots, 1..16384
+	MaxParallelWorkers          int           // dynamic workers with class_parallel at one time, 0..1024
+	RestartAfterCrash           bool          // false: workers of a crashed segment stay down
+	LogLevel                    slog.Level    // LevelNotice lies between Info and Warn
+	SmartStopGrace              time.Duration // how long a smart stop is outlasted where clients cannot be counted; may be units.Infinity
+	MaxDynamicSegments          int           // of the workers of one user together, 0..65536
+	MaxDynamicSegmentsPerWorker int           // that one process may have, 0..65536
+	DynamicMemoryMax            uint64        // bytes of the dynamic segments of one user together
+	StartSplay                  time.Duration // starts that a server's phase brings about are spread over it; 0: all at once
 }
 
 // LevelNotice is the log level of syslog's "notice".
@@ -98,11 +101,14 @@ const LevelNotice = slog.Level(2)
 // DefaultSettings returns what an absent main file means.
 func DefaultSettings() Settings {
 	return Settings{
-		MaxWorkerProcesses: 128,
-		MaxParallelWorkers: 8,
-		RestartAfterCrash:  true,
-		LogLevel:           slog.LevelInfo,
-		SmartStopGrace:     30 * time.Second,
+		MaxWorkerProcesses:          128,
+		MaxParallelWorkers:          8,
+		RestartAfterCrash:           true,
+		LogLevel:                    slog.LevelInfo,
+		SmartStopGrace:              30 * time.Second,
+		MaxDynamicSegments:          704,
+		MaxDynamicSegmentsPerWorker: 128,
+		DynamicMemoryMax:            1 << 30,
 	}
 }
 

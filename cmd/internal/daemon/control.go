@@ -67,6 +67,7 @@ func (s *controlServer) add(r units.Run, w *units.Worker, fd int) error {
 
 // drop closes the socket of a process; unknown ones are ignored.
 func (s *controlServer) drop(r units.Run) {
+	defer s.daemon.dynamics.release(r)
 	if c := s.remove(r); c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -77,6 +78,7 @@ func (s *controlServer) drop(r units.Run) {
 // finish serves what a process that has ended still said, and closes its
 // socket.
 func (s *controlServer) finish(r units.Run) {
+	defer s.daemon.dynamics.release(r)
 	c := s.remove(r)
 	if c == nil {
 		return
@@ -209,6 +211,7 @@ func (c *conn) serve(rec control.Record) {
 	case control.Attach:
 		c.answer(rec, nil, sup.Attach(c.run))
 	case control.Detach:
+		c.server.daemon.dynamics.release(c.run)
 		c.answer(rec, nil, sup.Detach(c.run))
 	case control.Ready:
 		c.answer(rec, nil, sup.Ready(c.run, rec.Text))
@@ -226,6 +229,9 @@ func (c *conn) serve(rec control.Record) {
 		c.answer(rec, nil, sup.Terminate(h))
 	case control.Latch:
 		c.latch(rec)
+	case control.DynamicCreate, control.DynamicAttach, control.DynamicDetach, control.DynamicPin,
+		control.DynamicUnpin, control.DynamicNamed, control.DynamicReady:
+		c.dynamic(rec)
 	default: // an answer or an event: not for us
 		c.refuse(rec, &control.UnknownTypeError{Type: rec.Type})
 	}
@@ -263,11 +269,9 @@ func (c *conn) register(rec control.Record) (units.Handle, error) {
 // wait answers when f returns, at most 20 s later and without holding up
 // what the worker asks next.
 func (c *conn) wait(rec control.Record, f func(context.Context, units.Handle) supervise.Info) {
-	if c.waits >= maxControlWaits {
-		c.answer(rec, nil, errTooManyWaits)
+	if !c.begin(rec) {
 		return
 	}
-	c.waits++
 	timeout := maxControlWait
 	if rec.TimeoutUSec < uint64(timeout.Microseconds()) {
 		timeout = time.Duration(rec.TimeoutUSec) * time.Microsecond

@@ -47,6 +47,7 @@ type Daemon struct {
 	launcher   *launcher
 	slots      *shm.SlotTable // written by Publish only, but for its limit
 	segments   *segments
+	dynamics   *dynamics
 	control    *controlServer
 	supervisor *supervise.Supervisor
 	bus        *dbusapi.Server // nil with --bus none
@@ -90,7 +91,7 @@ func Run(opts Options) error {
 	defer cancel()
 	d := &Daemon{
 		opts: opts, ctx: ctx, uid: uint32(os.Geteuid()), clock: newClock(), level: new(slog.LevelVar),
-		segments: newSegments(), owners: newOwners(), servers: servers{watched: map[string]*watched{}},
+		segments: newSegments(), dynamics: newDynamics(), owners: newOwners(), servers: servers{watched: map[string]*watched{}},
 		census: newCensus(), applied: make(chan struct{}), looking: make(chan struct{}, 1),
 		again: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}
@@ -213,7 +214,7 @@ func (d *Daemon) buildMemory() (err error) {
 	if d.slots, err = shm.CreateSlots(d.config().Settings.MaxWorkerProcesses); err != nil {
 		return err
 	}
-	d.undo = append(d.undo, d.segments.close, func() { d.slots.Close() })
+	d.undo = append(d.undo, d.segments.close, d.dynamics.close, func() { d.slots.Close() })
 	return nil
 }
 

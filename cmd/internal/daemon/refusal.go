@@ -25,6 +25,16 @@ var refusals = []struct {
 	{supervise.ErrNotRunning, dbusapi.ErrorFailed, syscall.ESRCH},
 	{supervise.ErrDynamicEnded, dbusapi.ErrorFailed, syscall.ENOENT},
 	{supervise.ErrOwnerGone, dbusapi.ErrorFailed, syscall.ESRCH},
+	{errNoDynamic, dbusapi.ErrorFailed, syscall.ENOENT},
+	{errNotMapped, dbusapi.ErrorFailed, syscall.ENOENT},
+	{errMapped, dbusapi.ErrorFailed, syscall.EEXIST},
+	{errPinned, dbusapi.ErrorFailed, syscall.EEXIST},
+	{errOutside, dbusapi.ErrorFailed, syscall.ENOTCONN},
+	{errDynamics, dbusapi.ErrorQuotaExceeded, syscall.EDQUOT},
+	{errFilling, dbusapi.ErrorFailed, syscall.EBUSY},
+	{syscall.ENOMEM, dbusapi.ErrorFailed, syscall.ENOMEM},
+	{syscall.ENOSPC, dbusapi.ErrorFailed, syscall.ENOMEM},
+	{syscall.EFBIG, dbusapi.ErrorFailed, syscall.ENOMEM},
 	{errTooManyWaits, dbusapi.ErrorLimitsExceeded, syscall.EMLINK},
 }
 

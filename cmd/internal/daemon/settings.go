@@ -59,6 +59,9 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 		sizes[s.Name] = int64(s.Size)
 	}
 	d.segments.configure(sizes)
+	d.dynamics.configure(dynamicLimits{
+		perWorker: c.Settings.MaxDynamicSegmentsPerWorker, perUser: c.Settings.MaxDynamicSegments, bytes: c.Settings.DynamicMemoryMax,
+	})
 	d.current.Store(c)
 	if d.opts.LogLevel == nil {
 		d.level.Set(c.Settings.LogLevel)

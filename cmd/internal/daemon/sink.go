@@ -13,6 +13,9 @@ import (
 // Publish implements supervise.Sink: first what others read, then who is told,
 // so that whoever is told reads the new state (BGW-044).
 func (d *Daemon) Publish(c supervise.Change) {
+	if c.Kind == supervise.Renewed {
+		d.dynamics.renewed(c.Segment, c.Incarnation)
+	}
 	switch c.Kind {
 	case supervise.Renewed, supervise.Crashed, supervise.Skipped:
 		d.logChange(c)
