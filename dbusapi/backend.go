@@ -35,6 +35,13 @@ type Backend interface {
 	// ErrorInvalidArgs where there is none of that name. The slice belongs to the Server.
 	SharedMemory(ctx context.Context, c Caller, segment string) ([]SharedObject, error)
 
+	// Servers returns every server of the configuration, in any order. The slice belongs to the Server.
+	Servers(ctx context.Context, c Caller) ([]ServerInfo, error)
+
+	// TerminateForDatabase terminates the interruptible workers of a database of a server, "" for the only one, and
+	// returns them, and those of that database that are not interruptible and remain.
+	TerminateForDatabase(ctx context.Context, c Caller, server, database string) (terminated, remaining []Handle, err error)
+
 	// Terminate unregisters a worker, with SIGTERM if it runs. On a stale or ended handle it does nothing; returning
 	// ErrorStaleHandle or ErrorNoSuchWorker is the same to the caller as nil (BGW-033, BGW-034).
 	Terminate(ctx context.Context, c Caller, h Handle) error

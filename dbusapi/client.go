@@ -104,6 +104,20 @@ func (c *Client) TerminateBackgroundWorker(ctx context.Context, h Handle) error 
 	return fromBus(c.manager(ctx, "TerminateBackgroundWorker", h.Path(), uint64(0)).Err)
 }
 
+// TerminateBackgroundWorkersForDatabase has the interruptible workers of a database of a server ended and unregistered.
+// An empty server is the only one. remaining are the database's workers that are not interruptible.
+func (c *Client) TerminateBackgroundWorkersForDatabase(ctx context.Context, server, database string) (terminated, remaining []Handle, err error) {
+	var gone, left []dbus.ObjectPath
+	err = c.manager(ctx, "TerminateBackgroundWorkersForDatabase", server, database, uint64(0)).Store(&gone, &left)
+	if err != nil {
+		return nil, nil, fromBus(err)
+	}
+	if terminated, err = handles(gone); err == nil {
+		remaining, err = handles(left)
+	}
+	return terminated, remaining, err
+}
+
 // ListWorkers returns one row per worker, ordered by slot and generation.
 func (c *Client) ListWorkers(ctx context.Context) ([]ListEntry, error) {
 	var rows []listRow
@@ -178,13 +192,41 @@ func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	}
 	out := make([]WorkerInfo, 0, len(objects))
 	for _, interfaces := range objects {
-		w, err := readWorker(interfaces[WorkerInterface])
+		properties, ok := interfaces[WorkerInterface]
+		if !ok {
+			continue // a server
+		}
+		w, err := readWorker(properties)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, w)
 	}
 	slices.SortFunc(out, func(a, b WorkerInfo) int { return a.Handle.compare(b.Handle) })
+	return out, nil
+}
+
+// Servers returns the properties of all servers, ordered by label.
+func (c *Client) Servers(ctx context.Context) ([]ServerInfo, error) {
+	var rows []serverRow
+	if err := c.manager(ctx, "ListServers").Store(&rows); err != nil {
+		return nil, fromBus(err)
+	}
+	var out []ServerInfo
+	for _, r := range rows {
+		all, err := c.getAll(ctx, r.Path, ServerInterface)
+		if IsError(err, ErrorUnknownObject) {
+			continue // a reload has removed it meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, err := readProperties(serverProperties, all)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
 	return out, nil
 }
 

@@ -45,6 +45,18 @@ func (c *Client) getAll(ctx context.Context, path dbus.ObjectPath, iface string)
 	return all, fromBus(err)
 }
 
+func handles(paths []dbus.ObjectPath) ([]Handle, error) {
+	out := make([]Handle, len(paths))
+	for i, p := range paths {
+		h, err := ParseHandle(p)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = h
+	}
+	return out, nil
+}
+
 func (c *Client) handle(call *dbus.Call) (Handle, error) {
 	var path dbus.ObjectPath
 	if err := call.Store(&path); err != nil {

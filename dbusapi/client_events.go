@@ -15,6 +15,7 @@ const (
 	EventNew                           // Handle, Label
 	EventRemoved                       // Handle
 	EventReloading                     // Active
+	EventServer                        // Server: Name, Phase and Evidence
 	EventDaemonGone                    // the bus name lost its owner: POSTMASTER_DIED (BGW-043)
 	EventDaemonBack                    // a daemon took the name; handles of the earlier one match nothing
 	EventMissed                        // the receiver was too slow and events were dropped: read everything again
@@ -27,6 +28,7 @@ type Event struct {
 	Label  string
 	Change StateChange
 	Active bool // a reload is under way
+	Server ServerInfo
 }
 
 // Match rules of a client. A unicast notification needs none.
@@ -129,6 +131,9 @@ func decodeEvent(member string, body []any) (e Event, ok bool) {
 	case "WorkerRemoved":
 		e.Kind = EventRemoved
 		err = dbus.Store(body, &path)
+	case "ServerPhaseChanged":
+		e.Kind = EventServer
+		return e, dbus.Store(body, &path, &e.Server.Name, &e.Server.Phase, &e.Server.Evidence) == nil
 	case "Reloading":
 		e.Kind = EventReloading
 		return e, dbus.Store(body, &e.Active) == nil

@@ -1,12 +1,13 @@
-// Package dbusapi is pg-bgw on the message bus: the name org.pgbgw1, its two interfaces, the server side that the daemon
+// Package dbusapi is pg-bgw on the message bus: the name org.pgbgw1, its three interfaces, the server side that the daemon
 // runs, and the client side that pg-bgwctl and tests use.
 //
 // # What is the source of what
 //
-// The introspection XML is the source of the API: org.pgbgw1.Manager.xml and org.pgbgw1.Worker.xml are embedded, parsed
-// at start, served verbatim and installed to /usr/share/dbus-1/interfaces. Argument signatures, property types and
-// EmitsChangedSignal are read from there and written nowhere else. A test holds the code against the XML in both
-// directions. errors.go is the only home of error names; definition.go of the keys of a definition.
+// The introspection XML is the source of the API: org.pgbgw1.Manager.xml, org.pgbgw1.Worker.xml and
+// org.pgbgw1.Server.xml are embedded, parsed at start, served verbatim and installed to /usr/share/dbus-1/interfaces.
+// Argument signatures, property types and EmitsChangedSignal are read from there and written nowhere else. A test holds
+// the code against the XML in both directions. errors.go is the only home of error names; definition.go of the keys of
+// a definition. A Server is what serves the bus; a PostgreSQL server's object is made in pgserver.go.
 //
 // # Server
 //
@@ -32,6 +33,6 @@
 //
 // # Client
 //
-// A [Client] has one method for each member of the two interfaces, repeats waits until the caller's own deadline, and
+// A [Client] has one method for each member of the interfaces, repeats waits until the caller's own deadline, and
 // compares the sender of every signal with the current owner of the name, because anybody can send one.
 package dbusapi

@@ -31,6 +31,24 @@ func (s *session) sendManagerChanged(before, after ManagerInfo) {
 	s.propertiesChanged(ManagerPath, ManagerInterface, changed, invalidated)
 }
 
+func (s *session) sendServerAdded(info ServerInfo) {
+	s.signal("", ManagerPath, objectManagerInterface, "InterfacesAdded", info.Path(),
+		map[string]map[string]dbus.Variant{ServerInterface: allProperties(serverProperties, info)})
+}
+
+func (s *session) sendServerRemoved(info ServerInfo) {
+	s.signal("", ManagerPath, objectManagerInterface, "InterfacesRemoved", info.Path(), []string{ServerInterface})
+}
+
+func (s *session) sendServerChanged(before, after ServerInfo) {
+	if before.Phase != after.Phase {
+		s.signal("", ManagerPath, ManagerInterface, "ServerPhaseChanged", after.Path(), clean(after.Name, maxText),
+			clean(after.Phase, maxText), clean(after.Evidence, maxText))
+	}
+	changed, invalidated := differences(interfaces[ServerInterface], serverProperties, before, after)
+	s.propertiesChanged(after.Path(), ServerInterface, changed, invalidated)
+}
+
 func (s *session) sendReloading(active bool) {
 	s.signal("", ManagerPath, ManagerInterface, "Reloading", active)
 }

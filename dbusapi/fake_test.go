@@ -13,6 +13,7 @@ type fake struct {
 
 	mu       sync.Mutex
 	workers  map[Handle]WorkerInfo
+	servers  []ServerInfo
 	manager  ManagerInfo
 	calls    []string // "Method detail"
 	callers  []Caller
@@ -153,6 +154,17 @@ func (f *fake) Manager(ctx context.Context, c Caller) (ManagerInfo, error) {
 	return f.manager, err
 }
 
+func (f *fake) Servers(ctx context.Context, c Caller) ([]ServerInfo, error) {
+	err := f.note(ctx, c, "Servers", "")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.servers), err
+}
+
+func (f *fake) TerminateForDatabase(ctx context.Context, c Caller, server, database string) (terminated, remaining []Handle, err error) {
+	return []Handle{{1, 2}}, []Handle{{3, 4}, {5, 6}}, f.note(ctx, c, "TerminateForDatabase", server+" "+database)
+}
+
 func (f *fake) known(h Handle) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -225,7 +237,15 @@ func full(h Handle) WorkerInfo {
 		},
 		User: "u", Server: "s", Attach: "auto", Template: "te", Dynamic: true, State: "running", Status: StatusStarted,
 		Reason: "r", Held: true, Owner: ":1.9", MainPID: 77, StartNumber: 3, Restarts: 2, Changed: Timestamp{10, 11}, NextStart: 12,
-		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true,
+		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true, WaitsFor: "w",
+	}
+}
+
+// fullServer returns a server in which every property differs from its zero value.
+func fullServer(name string) ServerInfo {
+	return ServerInfo{
+		Name: name, Phase: "running", Evidence: "e", Changed: Timestamp{10, 11}, Permits: []string{"postmaster_start"}, Demoted: true,
+		Clients: -1, Version: "15.1", PostmasterPID: 7, Conninfo: "host=/run",
 	}
 }
 

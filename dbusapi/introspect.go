@@ -12,15 +12,20 @@ var (
 	managerXML string
 	//go:embed org.pgbgw1.Worker.xml
 	workerXML string
+	//go:embed org.pgbgw1.Server.xml
+	serverXML string
 	//go:embed org.freedesktop.DBus.xml
 	standardXML string
 )
 
-// ManagerXML and WorkerXML return the introspection data, as installed to /usr/share/dbus-1/interfaces.
+// ManagerXML, WorkerXML and ServerXML return the introspection data, as installed to /usr/share/dbus-1/interfaces.
 func ManagerXML() string { return managerXML }
 
 // WorkerXML: see ManagerXML.
 func WorkerXML() string { return workerXML }
+
+// ServerXML: see ManagerXML.
+func ServerXML() string { return serverXML }
 
 // interfaceXML is one interface as its XML describes it.
 type interfaceXML struct {
@@ -42,7 +47,7 @@ type propertyXML struct {
 }
 
 // interfaces has every interface of this package by name.
-var interfaces = parseInterfaces(managerXML, workerXML, standardXML)
+var interfaces = parseInterfaces(managerXML, workerXML, serverXML, standardXML)
 
 // nodeXML is the shape of the files for encoding/xml.
 type nodeXML struct {

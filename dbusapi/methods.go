@@ -15,20 +15,22 @@ var methods map[string]func(*request) ([]any, error)
 
 func init() {
 	methods = map[string]func(*request) ([]any, error){
-		ManagerInterface + ".RegisterDynamicBackgroundWorker": (*request).registerWorker,
-		ManagerInterface + ".Instantiate":                     (*request).instantiate,
-		ManagerInterface + ".GetBackgroundWorkerPid":          (*request).getPid,
-		ManagerInterface + ".WaitForBackgroundWorkerStartup":  (*request).waitStartup,
-		ManagerInterface + ".WaitForBackgroundWorkerShutdown": (*request).waitShutdown,
-		ManagerInterface + ".TerminateBackgroundWorker":       (*request).terminateWorker,
-		ManagerInterface + ".ListWorkers":                     (*request).listWorkers,
-		ManagerInterface + ".ListSharedMemory":                (*request).listSharedMemory,
-		ManagerInterface + ".GetWorker":                       (*request).getWorker,
-		ManagerInterface + ".Subscribe":                       (*request).subscribe,
-		ManagerInterface + ".Unsubscribe":                     (*request).unsubscribe,
-		ManagerInterface + ".Reload":                          (*request).reload,
-		ManagerInterface + ".Dump":                            (*request).dump,
-		ManagerInterface + ".Shutdown":                        (*request).shutdown,
+		ManagerInterface + ".RegisterDynamicBackgroundWorker":       (*request).registerWorker,
+		ManagerInterface + ".Instantiate":                           (*request).instantiate,
+		ManagerInterface + ".GetBackgroundWorkerPid":                (*request).getPid,
+		ManagerInterface + ".WaitForBackgroundWorkerStartup":        (*request).waitStartup,
+		ManagerInterface + ".WaitForBackgroundWorkerShutdown":       (*request).waitShutdown,
+		ManagerInterface + ".TerminateBackgroundWorker":             (*request).terminateWorker,
+		ManagerInterface + ".TerminateBackgroundWorkersForDatabase": (*request).terminateForDatabase,
+		ManagerInterface + ".ListWorkers":                           (*request).listWorkers,
+		ManagerInterface + ".ListSharedMemory":                      (*request).listSharedMemory,
+		ManagerInterface + ".ListServers":                           (*request).listServers,
+		ManagerInterface + ".GetWorker":                             (*request).getWorker,
+		ManagerInterface + ".Subscribe":                             (*request).subscribe,
+		ManagerInterface + ".Unsubscribe":                           (*request).unsubscribe,
+		ManagerInterface + ".Reload":                                (*request).reload,
+		ManagerInterface + ".Dump":                                  (*request).dump,
+		ManagerInterface + ".Shutdown":                              (*request).shutdown,
 
 		WorkerInterface + ".Stop":      (*request).stop,
 		WorkerInterface + ".Start":     (*request).start,
@@ -221,6 +223,31 @@ func (r *request) terminateHandle(h Handle) ([]any, error) {
 		return nil, err
 	}
 	return nil, nil
+}
+
+func (r *request) terminateForDatabase() ([]any, error) {
+	server, database := r.args[0].(string), r.args[1].(string)
+	if err := r.noFlags(); err != nil {
+		return nil, err
+	}
+	for _, a := range []struct{ name, text string }{{"server", server}, {"database", database}} {
+		if len(a.text) > maxText {
+			return nil, Errorf(ErrorInvalidArgs, "%s: %d bytes are too long, at most %d", a.name, len(a.text), maxText)
+		}
+	}
+	if database == "" {
+		return nil, Errorf(ErrorInvalidArgs, "database: the name of a database is missing")
+	}
+	terminated, remaining, err := r.server.backend.TerminateForDatabase(r, r.caller, server, database)
+	return []any{paths(terminated), paths(remaining)}, err
+}
+
+func paths(handles []Handle) []dbus.ObjectPath {
+	out := make([]dbus.ObjectPath, len(handles))
+	for i, h := range handles {
+		out[i] = h.Path()
+	}
+	return out
 }
 
 func (r *request) listWorkers() ([]any, error) {

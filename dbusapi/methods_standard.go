@@ -25,7 +25,7 @@ func (r *request) introspect() ([]any, error) {
 	var children []string
 	switch r.node.kind {
 	case nodeBetween, nodeManager:
-		children = []string{r.node.next()}
+		children = r.node.next()
 	case nodeWorkers:
 		workers, err := r.registered()
 		if err != nil {
@@ -34,8 +34,16 @@ func (r *request) introspect() ([]any, error) {
 		for _, w := range workers {
 			children = append(children, w.Handle.String())
 		}
-	case nodeWorker:
-		if _, err := r.nodeWorker(); err != nil {
+	case nodeServers:
+		servers, err := r.servers()
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range servers {
+			children = append(children, strings.TrimPrefix(string(s.Path()), serverDir+"/"))
+		}
+	default:
+		if err := r.nodeExists(); err != nil {
 			return nil, err
 		}
 	}
@@ -51,19 +59,37 @@ func (r *request) nodeWorker() (WorkerInfo, error) {
 	return w, err
 }
 
+// nodeExists is UnknownObject for the path of a worker or server that there is not.
+func (r *request) nodeExists() (err error) {
+	switch r.node.kind {
+	case nodeWorker:
+		_, err = r.nodeWorker()
+	case nodeServer:
+		_, err = r.nodeServer()
+	}
+	return err
+}
+
 func (r *request) get() ([]any, error) {
 	name := r.args[1].(string)
 	if _, err := r.findProperty(); err != nil {
 		return nil, err
 	}
 	var value any
-	if r.node.kind == nodeManager {
+	switch r.node.kind {
+	case nodeManager:
 		m, err := r.server.backend.Manager(r, r.caller)
 		if err != nil {
 			return nil, err
 		}
 		value = readField(managerProperties, m, name)
-	} else {
+	case nodeServer:
+		s, err := r.nodeServer()
+		if err != nil {
+			return nil, err
+		}
+		value = readField(serverProperties, s, name)
+	default:
 		w, err := r.nodeWorker()
 		if err != nil {
 			return nil, err
@@ -110,31 +136,30 @@ func (r *request) getAll() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.nodeExists(); err != nil {
+		return nil, err
+	}
 	all := map[string]dbus.Variant{}
-	if slices.Contains(names, ManagerInterface) {
-		m, err := r.server.backend.Manager(r, r.caller)
-		if err != nil {
-			return nil, err
-		}
+	switch {
+	case slices.Contains(names, ManagerInterface):
+		var m ManagerInfo
+		m, err = r.server.backend.Manager(r, r.caller)
 		all = allProperties(managerProperties, m)
+	case slices.Contains(names, WorkerInterface):
+		var w WorkerInfo
+		w, err = r.nodeWorker()
+		all = allProperties(workerProperties, w)
+	case slices.Contains(names, ServerInterface):
+		var s ServerInfo
+		s, err = r.nodeServer()
+		all = allProperties(serverProperties, s)
 	}
-	if r.node.kind == nodeWorker {
-		w, err := r.nodeWorker()
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(names, WorkerInterface) {
-			all = allProperties(workerProperties, w)
-		}
-	}
-	return []any{all}, nil
+	return []any{all}, err
 }
 
 func (r *request) set() ([]any, error) {
-	if r.node.kind == nodeWorker {
-		if _, err := r.nodeWorker(); err != nil {
-			return nil, err
-		}
+	if err := r.nodeExists(); err != nil {
+		return nil, err
 	}
 	if _, err := r.findProperty(); err != nil {
 		return nil, err
@@ -147,7 +172,14 @@ func (r *request) managedObjects() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := make(map[dbus.ObjectPath]map[string]map[string]dbus.Variant, len(workers))
+	servers, err := r.servers()
+	if err != nil {
+		return nil, err
+	}
+	objects := make(map[dbus.ObjectPath]map[string]map[string]dbus.Variant, len(servers)+len(workers))
+	for _, s := range servers {
+		objects[s.Path()] = map[string]map[string]dbus.Variant{ServerInterface: allProperties(serverProperties, s)}
+	}
 	for _, w := range workers {
 		objects[w.Handle.Path()] = map[string]map[string]dbus.Variant{WorkerInterface: allProperties(workerProperties, w)}
 	}

@@ -14,6 +14,7 @@ const (
 	BusName          = "org.pgbgw1"
 	ManagerInterface = "org.pgbgw1.Manager"
 	WorkerInterface  = "org.pgbgw1.Worker"
+	ServerInterface  = "org.pgbgw1.Server"
 
 	// ManagerPath is the object with ManagerInterface and org.freedesktop.DBus.ObjectManager.
 	ManagerPath dbus.ObjectPath = "/org/pgbgw1"

@@ -20,6 +20,8 @@ const (
 	nodeManager
 	nodeWorkers // the parent of all workers
 	nodeWorker  // has the path of a worker, whether there is one or not
+	nodeServers // the parent of all servers
+	nodeServer  // has a path below it, whether there is a server or not
 )
 
 func findNode(path dbus.ObjectPath) (node, bool) {
@@ -28,6 +30,10 @@ func findNode(path dbus.ObjectPath) (node, bool) {
 		return node{kind: nodeManager, path: path}, true
 	case path == workerDir:
 		return node{kind: nodeWorkers, path: path}, true
+	case path == serverDir:
+		return node{kind: nodeServers, path: path}, true
+	case isServerPath(path):
+		return node{kind: nodeServer, path: path}, true
 	case path == "/" || strings.HasPrefix(string(ManagerPath), string(path)+"/"):
 		return node{kind: nodeBetween, path: path}, true
 	}
@@ -40,6 +46,7 @@ var (
 	standardInterfaces = []string{peerInterface, introspectInterface, propertiesInterface}
 	managerInterfaces  = append([]string{ManagerInterface, objectManagerInterface}, standardInterfaces...)
 	workerInterfaces   = append([]string{WorkerInterface}, standardInterfaces...)
+	serverInterfaces   = append([]string{ServerInterface}, standardInterfaces...)
 )
 
 // interfaces returns the names of the node's interfaces, read-only.
@@ -49,17 +56,19 @@ func (n node) interfaces() []string {
 		return managerInterfaces
 	case nodeWorker:
 		return workerInterfaces
+	case nodeServer:
+		return serverInterfaces
 	default:
 		return standardInterfaces
 	}
 }
 
-// next returns the child of a nodeBetween or of the manager.
-func (n node) next() string {
+// next returns the children of a nodeBetween or of the manager.
+func (n node) next() []string {
 	if n.kind == nodeManager {
-		return "worker"
+		return []string{"server", "worker"}
 	}
 	rest := strings.TrimPrefix(string(ManagerPath), strings.TrimSuffix(string(n.path), "/")+"/")
 	name, _, _ := strings.Cut(rest, "/")
-	return name
+	return []string{name}
 }

@@ -33,6 +33,28 @@ func (s *Server) ManagerChanged(before, after ManagerInfo) {
 	}
 }
 
+// ServerAdded publishes InterfacesAdded. The Backend must already return s.
+func (s *Server) ServerAdded(info ServerInfo) {
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendServerAdded(info) })
+	}
+}
+
+// ServerRemoved publishes InterfacesRemoved. The Backend must no longer return info.
+func (s *Server) ServerRemoved(info ServerInfo) {
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendServerRemoved(info) })
+	}
+}
+
+// ServerChanged publishes one change of one server: ServerPhaseChanged if its phase did change, and one
+// PropertiesChanged with everything that did. Call it in order, after the Backend returns the new state.
+func (s *Server) ServerChanged(before, after ServerInfo) {
+	if sess := s.audience(); sess != nil {
+		sess.enqueue(func() { sess.sendServerChanged(before, after) })
+	}
+}
+
 // Reloading publishes that a reload begins or has ended.
 func (s *Server) Reloading(active bool) {
 	if sess := s.audience(); sess != nil {

@@ -61,8 +61,10 @@ type WorkerInfo struct {
 	State  string // the word of units.State
 	Status Status // never StatusPostmasterDied
 	Reason string // why it is in this state, for a person
-	Held   bool   // stopped by the administrator
-	Owner  string // unique name or worker label that is notified, "" for nobody
+	// WaitsFor is what of its server it waits for, "recovery_finished of main: hot_standby"; "" for nothing.
+	WaitsFor string
+	Held     bool   // stopped by the administrator
+	Owner    string // unique name or worker label that is notified, "" for nobody
 
 	MainPID     uint32    // 0 without a process
 	StartNumber uint64    // of the last process started for this registration, 0 before the first

@@ -39,6 +39,7 @@ func TestXMLPropertiesHaveCode(t *testing.T) {
 	}
 	check(ManagerInterface, fieldTypes(managerProperties))
 	check(WorkerInterface, fieldTypes(workerProperties))
+	check(ServerInterface, fieldTypes(serverProperties))
 	for _, name := range []string{peerInterface, introspectInterface, propertiesInterface, objectManagerInterface} {
 		check(name, map[string]string{})
 	}
@@ -65,6 +66,15 @@ func TestEveryStructFieldIsAProperty(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(back, w) {
 		t.Errorf("read back %+v, %v\nwant %+v", back, err, w)
 	}
+	s := fullServer("main")
+	for _, f := range serverProperties {
+		if reflect.ValueOf(f.ref(&s)).Elem().IsZero() {
+			t.Errorf("%s is zero in a server in which nothing is", f.name)
+		}
+	}
+	if back, err := readProperties(serverProperties, allProperties(serverProperties, s)); err != nil || !reflect.DeepEqual(back, s) {
+		t.Errorf("read back %+v, %v\nwant %+v", back, err, s)
+	}
 }
 
 // TestXMLOverTheBus: Introspect serves the files verbatim, each method can be called with its signature and answers with
@@ -74,7 +84,8 @@ func TestXMLOverTheBus(t *testing.T) {
 	_, f := b.serve(Options{})
 	h := f.put(full(Handle{4, 1<<32 | 17})).Handle
 	conn := b.raw()
-	nodes := map[dbus.ObjectPath]string{ManagerPath: managerXML, h.Path(): workerXML}
+	f.servers = []ServerInfo{fullServer("main")}
+	nodes := map[dbus.ObjectPath]string{ManagerPath: managerXML, h.Path(): workerXML, "/org/pgbgw1/server/main": serverXML}
 	for path, file := range nodes {
 		text := invoke(t, conn, path, introspectInterface+".Introspect", "")[0].(string)
 		body := file[strings.Index(file, " <interface"):strings.Index(file, "</node>")]
@@ -103,19 +114,20 @@ func checkMethods(t *testing.T, conn *dbus.Conn, path dbus.ObjectPath, iface *in
 			t.Errorf("%s: %v", name, c.Err)
 			continue
 		}
-		if got := signatureOfBody(c.Body); got != sig.out {
+		if got := signatureOfBody(c.Body, sig.out); got != sig.out {
 			t.Errorf("%s answers %q, the XML says %q", name, got, sig.out)
 		}
 		invoke(t, conn, path, name, ErrorInvalidArgs, append(args, "too many")...)
 	}
 }
 
-// signatureOfBody returns the signature of a decoded body; structs decode to []any and lose theirs.
-func signatureOfBody(body []any) string {
+// signatureOfBody returns the signature of a decoded body; structs decode to []any and lose theirs, so that a list of
+// them is taken for what is wanted.
+func signatureOfBody(body []any, want string) string {
 	var out string
 	for _, v := range body {
 		if _, ok := v.([][]any); ok {
-			out += "a(ossssust)"
+			out += want
 			continue
 		}
 		out += dbus.SignatureOf(v).String()
@@ -128,37 +140,42 @@ func argsFor(t *testing.T, path dbus.ObjectPath, name string) []any {
 	none := map[string]dbus.Variant{}
 	h := dbus.ObjectPath("/org/pgbgw1/worker/s4_g4294967313")
 	iface, property := ManagerInterface, "Version"
-	if path != ManagerPath {
+	switch {
+	case strings.HasPrefix(string(path), serverDir):
+		iface, property = ServerInterface, "Phase"
+	case path != ManagerPath:
 		iface, property = WorkerInterface, "State"
 	}
 	zero := uint64(0)
 	args, ok := map[string][]any{
-		ManagerInterface + ".RegisterDynamicBackgroundWorker": {EncodeDefinition(Definition{Set: KeyFlags | KeyRestartTime}), zero},
-		ManagerInterface + ".Instantiate":                     {"t", "a", none, zero},
-		ManagerInterface + ".GetBackgroundWorkerPid":          {h},
-		ManagerInterface + ".WaitForBackgroundWorkerStartup":  {h, zero},
-		ManagerInterface + ".WaitForBackgroundWorkerShutdown": {h, zero},
-		ManagerInterface + ".TerminateBackgroundWorker":       {h, zero},
-		ManagerInterface + ".ListWorkers":                     {},
-		ManagerInterface + ".ListSharedMemory":                {"", zero},
-		ManagerInterface + ".GetWorker":                       {"alpha"},
-		ManagerInterface + ".Subscribe":                       {},
-		ManagerInterface + ".Unsubscribe":                     {},
-		ManagerInterface + ".Reload":                          {},
-		ManagerInterface + ".Dump":                            {},
-		ManagerInterface + ".Shutdown":                        {"fast", zero},
-		WorkerInterface + ".Stop":                             {zero},
-		WorkerInterface + ".Start":                            {zero},
-		WorkerInterface + ".Restart":                          {zero},
-		WorkerInterface + ".Terminate":                        {zero},
-		WorkerInterface + ".Signal":                           {int32(1), zero},
-		introspectInterface + ".Introspect":                   {},
-		propertiesInterface + ".Get":                          {iface, property},
-		propertiesInterface + ".GetAll":                       {iface},
-		propertiesInterface + ".Set":                          {iface, property, dbus.MakeVariant("x")},
-		objectManagerInterface + ".GetManagedObjects":         {},
-		peerInterface + ".Ping":                               {},
-		peerInterface + ".GetMachineId":                       {},
+		ManagerInterface + ".RegisterDynamicBackgroundWorker":       {EncodeDefinition(Definition{Set: KeyFlags | KeyRestartTime}), zero},
+		ManagerInterface + ".Instantiate":                           {"t", "a", none, zero},
+		ManagerInterface + ".GetBackgroundWorkerPid":                {h},
+		ManagerInterface + ".WaitForBackgroundWorkerStartup":        {h, zero},
+		ManagerInterface + ".WaitForBackgroundWorkerShutdown":       {h, zero},
+		ManagerInterface + ".TerminateBackgroundWorker":             {h, zero},
+		ManagerInterface + ".ListWorkers":                           {},
+		ManagerInterface + ".ListSharedMemory":                      {"", zero},
+		ManagerInterface + ".ListServers":                           {},
+		ManagerInterface + ".TerminateBackgroundWorkersForDatabase": {"", "db", zero},
+		ManagerInterface + ".GetWorker":                             {"alpha"},
+		ManagerInterface + ".Subscribe":                             {},
+		ManagerInterface + ".Unsubscribe":                           {},
+		ManagerInterface + ".Reload":                                {},
+		ManagerInterface + ".Dump":                                  {},
+		ManagerInterface + ".Shutdown":                              {"fast", zero},
+		WorkerInterface + ".Stop":                                   {zero},
+		WorkerInterface + ".Start":                                  {zero},
+		WorkerInterface + ".Restart":                                {zero},
+		WorkerInterface + ".Terminate":                              {zero},
+		WorkerInterface + ".Signal":                                 {int32(1), zero},
+		introspectInterface + ".Introspect":                         {},
+		propertiesInterface + ".Get":                                {iface, property},
+		propertiesInterface + ".GetAll":                             {iface},
+		propertiesInterface + ".Set":                                {iface, property, dbus.MakeVariant("x")},
+		objectManagerInterface + ".GetManagedObjects":               {},
+		peerInterface + ".Ping":                                     {},
+		peerInterface + ".GetMachineId":                             {},
 	}[name]
 	if !ok {
 		t.Errorf("the test does not know %s", name)

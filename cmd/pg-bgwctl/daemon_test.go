@@ -35,6 +35,7 @@ type daemon struct {
 	workers map[handle]workerInfo
 	next    uint64 // generation
 	manager dbusapi.ManagerInfo
+	servers []serverInfo
 }
 
 // newDaemon reads a fixture; it panics on a bad one.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -113,16 +114,8 @@ func (a *app) list(ws workers, all bool, now time.Time) error {
 	if a.wantsJSON() {
 		return a.writeJSON(shown.objects())
 	}
-	rows := make([][]cell, len(shown))
-	for i := range shown {
-		rows[i] = listRow(&shown[i], now)
-	}
-	s := a.screen
-	if a.full {
-		s.width = 0
-	}
-	if len(rows) > 0 {
-		if err := s.table(a.out, listColumns, rows, a.legend()); err != nil {
+	if len(shown) > 0 {
+		if err := a.newBlock().screen.workerTable(a.out, shown, a.legend(), now); err != nil {
 			return err
 		}
 	}
@@ -131,6 +124,15 @@ func (a *app) list(ws workers, all bool, now time.Time) error {
 	}
 	_, err := fmt.Fprint(a.out, sums(shown, len(ws)-len(shown)))
 	return err
+}
+
+// workerTable writes workers under headings.
+func (s screen) workerTable(out io.Writer, ws workers, headings bool, now time.Time) error {
+	rows := make([][]cell, len(ws))
+	for i := range ws {
+		rows[i] = listRow(&ws[i], now)
+	}
+	return s.table(out, listColumns, rows, headings)
 }
 
 // sums is the last line of list.
@@ -155,7 +157,7 @@ func listRow(w *dbusapi.WorkerInfo, now time.Time) []cell {
 		{text: strconv.FormatUint(w.Restarts, 10)},
 		{text: relative(w.Changed.Realtime, now)},
 		{text: safe(w.Definition.Segment)},
-		{text: safe(w.Reason)},
+		{text: waitText(w)},
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const monitorLong = `Show what happens to workers as it happens, all or those that are named, until
-Ctrl-C. The service may end and come back meanwhile. With --json each event is one
+const monitorLong = `Show what happens to workers and servers as it happens, all or those workers that
+are named, until Ctrl-C. The service may end and come back meanwhile. With --json each event is one
 line.`
 
 func newMonitor(a *app) *cobra.Command {
@@ -126,12 +126,15 @@ type eventLine struct {
 	Reason      string  `json:"Reason,omitempty"`
 	StartNumber *uint64 `json:"StartNumber,omitempty"`
 	Active      *bool   `json:"Active,omitempty"` // of reloading: false when it is over
+	Server      string  `json:"Server,omitempty"`
+	Phase       string  `json:"Phase,omitempty"`
+	Evidence    string  `json:"Evidence,omitempty"`
 }
 
 // event prints e if it is wanted.
 func (m *monitor) event(ctx context.Context, e dbusapi.Event) (shown bool, err error) {
 	ofWorker := e.Kind == dbusapi.EventStateChanged || e.Kind == dbusapi.EventNew || e.Kind == dbusapi.EventRemoved
-	if ofWorker && m.only != nil && !m.only[e.Handle] {
+	if m.only != nil && (ofWorker && !m.only[e.Handle] || e.Kind == dbusapi.EventServer) {
 		return false, nil
 	}
 	name := m.name(ctx, e)
@@ -182,7 +185,7 @@ func (m *monitor) forget(e dbusapi.Event) {
 // eventWords are the kinds of events in JSON.
 var eventWords = map[dbusapi.EventKind]string{
 	dbusapi.EventStateChanged: "state", dbusapi.EventNew: "new", dbusapi.EventRemoved: "removed",
-	dbusapi.EventReloading: "reloading", dbusapi.EventDaemonGone: "gone", dbusapi.EventDaemonBack: "back",
+	dbusapi.EventReloading: "reloading", dbusapi.EventServer: "server", dbusapi.EventDaemonGone: "gone", dbusapi.EventDaemonBack: "back",
 	dbusapi.EventMissed: "missed",
 }
 
@@ -193,6 +196,9 @@ func jsonOf(e dbusapi.Event, name string, now time.Time) eventLine {
 	}
 	if e.Kind == dbusapi.EventReloading {
 		l.Active = &e.Active
+	}
+	if e.Kind == dbusapi.EventServer {
+		l.Server, l.Phase, l.Evidence = e.Server.Name, e.Server.Phase, e.Server.Evidence
 	}
 	if c := e.Change; e.Kind == dbusapi.EventStateChanged {
 		l.State, l.Status, l.MainPID, l.Reason = c.State, string(c.Status), c.PID, c.Reason
@@ -214,6 +220,8 @@ func (s screen) text(e dbusapi.Event, name string) string {
 			return "reloading the configuration"
 		}
 		return "reload over; its outcome: pg-bgwctl status"
+	case dbusapi.EventServer:
+		return fmt.Sprintf("server %s is %s (%s)", safe(e.Server.Name), safe(e.Server.Phase), safe(e.Server.Evidence))
 	case dbusapi.EventDaemonGone:
 		return s.paint(bad, "the pg-bgw service ended")
 	case dbusapi.EventDaemonBack:

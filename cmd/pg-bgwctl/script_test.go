@@ -23,11 +23,12 @@ func TestMain(m *testing.M) {
 // commands there are:
 //
 //	ctl CODE ARG...         run pg-bgwctl; it must exit with CODE
-//	daemon start FILE [uid=N] [self=N]   serve the workers of a JSON file; callers count as uid N
+//	daemon start FILE [uid=N] [self=N] [servers=FILE]   serve the workers of a JSON file; callers count as uid N
 //	daemon stop             leave the bus
 //	await METHOD            wait until the daemon was asked for METHOD since the last await
 //	calls                   the file calls becomes the changes that the daemon was asked for, one in a line
 //	worker LABEL STATE      a worker changes its state by itself
+//	server NAME PHASE       a server changes its phase
 func TestScripts(t *testing.T) {
 	if _, err := exec.LookPath("dbus-daemon"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ctl": ctl, "daemon": daemonCmd, "await": awaitCmd, "calls": callsCmd, "worker": workerCmd,
+			"ctl": ctl, "daemon": daemonCmd, "await": awaitCmd, "calls": callsCmd, "worker": workerCmd, "server": serverCmd,
 		},
 	})
 }
@@ -116,6 +117,10 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 		d := newDaemon(ts.ReadFile(args[1]))
 		for _, arg := range args[2:] {
 			key, value, _ := strings.Cut(arg, "=")
+			if key == "servers" {
+				d.serve(ts.ReadFile(value))
+				continue
+			}
 			n, err := strconv.ParseUint(value, 10, 32)
 			ts.Check(err)
 			switch key {
@@ -129,7 +134,7 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(d.start(w.address))
 		w.daemon = d
 	default:
-		ts.Fatalf("usage: daemon start FILE [uid=N] [self=N] | daemon stop")
+		ts.Fatalf("usage: daemon start FILE [uid=N] [self=N] [servers=FILE] | daemon stop")
 	}
 }
 
@@ -147,6 +152,10 @@ func callsCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 func workerCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(running(ts).set(args[0], args[1]))
+}
+
+func serverCmd(ts *testscript.TestScript, neg bool, args []string) {
+	running(ts).setPhase(args[0], args[1])
 }
 
 // golden compares got with a file of testdata/golden, or writes it.

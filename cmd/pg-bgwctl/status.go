@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +17,9 @@ func newStatus(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [WORKER...]",
 		Short: "Show workers, or the service, in detail",
-		Long: `Show workers in detail, or without one the service. The exit code is 3 when one
-of them, or the service, does not run, and 4 when there is no such worker.`,
+		Long: `Show workers in detail, or without one the service, its servers and its workers.
+The exit code is 3 when one of them, or the service, does not run, and 4 when
+there is no such worker.`,
 		ValidArgsFunction: a.completeWorkers,
 		RunE: func(_ *cobra.Command, args []string) error {
 			err := a.withBus(func(ctx context.Context, b *bus) error {
@@ -42,10 +41,40 @@ func (a *app) statusManager(ctx context.Context, b *bus) error {
 	if err != nil {
 		return explain(err, "show the service")
 	}
-	if a.wantsJSON() {
-		return a.writeJSON(object(managerProperties, &m))
+	servers, err := b.Servers(ctx)
+	if err != nil {
+		return explain(err, "show servers")
 	}
-	_, err = io.WriteString(a.out, a.managerBlock(&m, time.Now()))
+	ws, err := b.Workers(ctx)
+	if err != nil {
+		return explain(err, "list workers")
+	}
+	if a.wantsJSON() {
+		all := object(managerProperties, &m)
+		all["Servers"], all["Workers"] = serverObjects(servers), workers(ws).objects()
+		return a.writeJSON(all)
+	}
+	return a.writeStatus(&m, servers, ws, time.Now())
+}
+
+// writeStatus writes what there is to know of the service at a glance: itself, its servers, its workers.
+func (a *app) writeStatus(m *dbusapi.ManagerInfo, servers []serverInfo, ws workers, now time.Time) error {
+	s := a.newBlock().screen
+	var text strings.Builder
+	text.WriteString(a.managerBlock(m, now))
+	if len(servers) > 0 {
+		text.WriteByte('\n')
+	}
+	if err := s.serverTable(&text, servers, a.legend(), now); err != nil {
+		return err
+	}
+	if len(ws) > 0 {
+		text.WriteByte('\n')
+		if err := s.workerTable(&text, ws, a.legend(), now); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(a.out, text.String())
 	return err
 }
 
@@ -145,9 +174,6 @@ func (a *app) managerBlock(m *dbusapi.ManagerInfo, now time.Time) string {
 	if m.Standalone {
 		b.line("Server", "none, standalone")
 	}
-	for _, label := range slices.Sorted(maps.Keys(m.Phases)) {
-		b.line("Server", safe(label)+": "+safe(m.Phases[label]))
-	}
 	b.line("Files", safe(m.ConfigurationState))
 	b.uncut("Logs", "journalctl -u pg-bgw")
 	return b.text.String()
@@ -160,6 +186,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	b.uncut("Handle", fmt.Sprintf("%s (%s)", handleText(w.Handle), w.Handle.Path()))
 	b.painted("State", styleOf(w), safe(w.State), fmt.Sprintf(" since %s; %s", stamp(w.Changed.Realtime, now), relative(w.Changed.Realtime, now)))
 	b.line("Reason", safe(w.Reason))
+	b.line("Waits for", safe(w.WaitsFor))
 	if w.MainPID != 0 {
 		b.line("Main PID", pidText(w.MainPID))
 	}

@@ -47,7 +47,7 @@ func readAPI(t *testing.T) *api {
 	t.Helper()
 	a := &api{methods: map[string]string{}, signals: map[string]string{}, properties: map[string]string{},
 		errorDocs: errorDocs(t), shown: map[string]bool{}}
-	for _, short := range []string{"Manager", "Worker"} {
+	for _, short := range []string{"Manager", "Worker", "Server"} {
 		text, err := os.ReadFile("../../dbusapi/org.pgbgw1." + short + ".xml")
 		if err != nil {
 			t.Fatal(err)

@@ -40,6 +40,7 @@ const (
 type answer struct {
 	reply   reply
 	text    string // evidence, for people
+	where   string // what was asked, as of target.describe; empty if that is not known
 	session *session
 	peer    *postmaster // of a local server, unless it could not be held
 	local   bool        // over a Unix socket
@@ -61,11 +62,12 @@ func ask(ctx context.Context, c Config, known *postmaster, h *hints) answer {
 	defer cancel()
 	a := &attempt{target: t, known: known}
 	s, err := a.connect(ctx)
-	if err == nil {
-		return answer{reply: accepted, text: "accepts sessions at " + t.address, session: s, peer: a.peer, local: t.socket != "", hinted: hinted}
+	found := answer{reply: accepted, text: "accepts sessions at " + t.address, where: t.describe(), session: s, local: t.socket != "", hinted: hinted}
+	if err != nil {
+		found.reply, found.text = a.judge(ctx, err)
 	}
-	r, text := a.judge(ctx, err)
-	return answer{reply: r, text: text, peer: a.peer, local: t.socket != "", hinted: hinted}
+	found.peer = a.peer
+	return found
 }
 
 // An attempt keeps how far it got, by which errors without a type of their

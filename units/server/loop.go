@@ -27,6 +27,8 @@ type loop struct {
 	master  *postmaster // of a local server
 	reached units.Phase // by master
 	primary bool        // the server was Running at some time
+	version string      // as the newest session was told
+	where   string      // as the newest answer says
 
 	asking bool      // a question is out
 	askBy  time.Time // when the next is due, whatever is the answer to one that is out; zero: that says
@@ -118,7 +120,7 @@ func (l *loop) onAnswer(a answer, now time.Time) {
 	if a.reply != l.seen.answer {
 		l.eager = now
 	}
-	l.seen.answer, l.seen.text = a.reply, a.text
+	l.seen.answer, l.seen.text, l.where = a.reply, a.text, a.where
 	if a.session != nil {
 		l.adopt(a.session, now)
 	}
@@ -149,7 +151,7 @@ func (l *loop) adopt(s *session, now time.Time) {
 	if old != nil {
 		old.close()
 	}
-	l.session, l.seen.clients = s, -1
+	l.session, l.seen.clients, l.version = s, -1, s.version
 	l.group.Go(func() { s.read(l.ctx, l.messages) })
 	if !s.known {
 		if err := s.askRole(now); err != nil {

@@ -221,9 +221,7 @@ func TestDemotion(t *testing.T) {
 	byFile.await(Down)
 	bySocket.await(Down)
 	c.write("standby.signal", "")
-	if s := byFile.await(Down); !s.Demoted {
-		t.Errorf("got %+v, want the file to be noticed", s)
-	}
+	byFile.awaitThat("the file to be noticed", func(s State) bool { return s.Kind == Down && s.Demoted })
 	c.start()
 	for _, r := range []*recorder{byFile, bySocket} {
 		s := r.await(Recovering, HotStandby)
@@ -270,4 +268,23 @@ func TestRelaxed(t *testing.T) {
 	w.Relax(true)
 	c.promoteByFile()
 	r.await(Running)
+}
+
+// What a state tells of the server beside its kind: version, postmaster, and
+// where it was asked, without a secret.
+func TestIdentity(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	r := watch(t, Config{Conninfo: c.conninfo() + " password=hunter2 sslmode=prefer options='-c search_path=hidden'"})
+	s := r.await(Running)
+	if version := c.query("SHOW server_version"); s.Version != version || s.Postmaster != c.cmd.Process.Pid {
+		t.Errorf("version %q, postmaster %d, want %q and %d", s.Version, s.Postmaster, version, c.cmd.Process.Pid)
+	}
+	if want := "host=" + c.dir + " port=5432 user=postgres dbname=postgres sslmode=prefer"; s.Conninfo != want {
+		t.Errorf("conninfo %q, want %q", s.Conninfo, want)
+	}
+	c.signal(syscall.SIGINT)
+	if s := r.await(Down); s.Postmaster != 0 || s.Version == "" || s.Conninfo == "" {
+		t.Errorf("got %+v", s)
+	}
 }

@@ -31,6 +31,7 @@ type session struct {
 	front *pgproto3.Frontend
 
 	application string    // application_name
+	version     string    // server_version
 	standby     bool      // as last reported
 	reported    bool      // the server reports its role by itself
 	known       bool      // standby says something
@@ -46,7 +47,8 @@ func newSession(c *pgconn.PgConn, application string) (*session, error) {
 		return nil, fmt.Errorf("cannot take over the session: %w", err)
 	}
 	role, ok := h.ParameterStatuses[roleParameter]
-	return &session{conn: h.Conn, front: h.Frontend, application: application, standby: role == "on", reported: ok, known: ok}, nil
+	version := oneLine(h.ParameterStatuses["server_version"])
+	return &session{conn: h.Conn, front: h.Frontend, application: application, version: version, standby: role == "on", reported: ok, known: ok}, nil
 }
 
 // query sends q, which counts as unanswered from now on.

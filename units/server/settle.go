@@ -123,6 +123,10 @@ func (l *loop) settle(now time.Time) {
 		return // nothing is found out yet
 	}
 	st.Label, st.Since = l.config.Label, now
+	st.Version, st.Conninfo = l.version, l.where
+	if l.master.alive() && st.Kind != Down { // which is seen before its exit
+		st.Postmaster = l.master.pid
+	}
 	if l.told && st.Kind == l.state.Kind {
 		st.Since = l.state.Since
 	} else {

@@ -61,6 +61,18 @@ type State struct {
 	// workers the server has, counted in SmartStop and after
 	// [Watcher.CountClients]; -1: not counted, or it cannot be known.
 	Clients int
+
+	// Version is what the newest session was told (server_version); empty before
+	// the first one.
+	Version string
+
+	// Postmaster is the pid of a local server's postmaster while it is known to
+	// live; 0: none, or it cannot be seen from here.
+	Postmaster int
+
+	// Conninfo is where the server was last asked, in libpq's keywords: host,
+	// port, user, database and sslmode, nothing that is secret.
+	Conninfo string
 }
 
 // Phase returns what the state means for workers (BGW-077 to BGW-085), with

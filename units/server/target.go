@@ -157,6 +157,26 @@ func (set settings) render() string {
 	return b.String()
 }
 
+// describe says for people where the server is and who asks it, in libpq's
+// keywords and without secrets.
+func (t *target) describe() string {
+	var b strings.Builder
+	for _, kv := range [][2]string{
+		{"host", t.config.Host}, {"hostaddr", t.settings["hostaddr"]}, {"port", strconv.Itoa(int(t.config.Port))},
+		{"user", t.config.User}, {"dbname", t.config.Database}, {"sslmode", t.settings["sslmode"]},
+	} {
+		value := oneLine(kv[1])
+		if value == "" {
+			continue
+		}
+		if strings.ContainsAny(value, space+`'\`) {
+			value = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+		}
+		fmt.Fprintf(&b, " %s=%s", kv[0], value)
+	}
+	return strings.TrimPrefix(b.String(), " ")
+}
+
 // connectTimeout reads libpq's connect_timeout: seconds, of which 0 and what
 // is no number leave the default.
 func connectTimeout(s string) time.Duration {

@@ -75,6 +75,12 @@ type (
 		reply  chan error
 	}
 
+	// forDatabase terminates the interruptible workers that of is true of.
+	forDatabase struct {
+		of    func(*units.Worker) bool
+		reply chan DatabaseResult
+	}
+
 	// reload brings the static definitions, all of them, and the limits.
 	reload struct {
 		workers  []*units.Worker

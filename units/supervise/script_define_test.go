@@ -9,7 +9,7 @@ import (
 )
 
 // define takes the options never, parallel, stop-with-owner, db (the flag),
-// keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
+// interruptible, database NAME (the flag too), keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
 // restart SECONDS, at START_TIME, attach MODE, segment NAME, server NAME,
 // kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N,
 // demotion stop|keep, memory MAX (a limit).
@@ -52,6 +52,8 @@ func (s *script) define(args []string) error {
 		case "backoff":
 			w.Backoff = &units.Backoff{}
 			_, err = fmt.Sscan(v, &w.Backoff.Factor)
+		case "database":
+			w.Connection, w.Flags = &units.Connection{Database: v}, w.Flags|units.BackendDatabaseConnection
 		case "limit":
 			w.Backoff.Max = dur(v)
 		case "healthy":
@@ -80,6 +82,8 @@ func serverOption(w *units.Worker, o string) bool {
 	switch o {
 	case "db":
 		w.Flags |= units.BackendDatabaseConnection
+	case "interruptible":
+		w.Flags |= units.BackendDatabaseConnection | units.Interruptible
 	case "keep":
 		w.OnServerStop = units.ServerStopKeep
 	case "outlive":

@@ -24,6 +24,7 @@ import (
 //	attach RUN | detach RUN | ready RUN
 //	limited RUN | unlimited RUN              its limits could be set, or not
 //	terminate H | stop H | start H | restart H | signal H NAME
+//	database NAME                            terminates its interruptible workers
 //	gone BUS | lost BUS
 //	startup ID H | shutdown? ID H | forget ID    waits
 //	shutdown MODE | label NAME
@@ -126,6 +127,9 @@ func (s *script) event(verb string, args []string) (event, error) {
 		return nil, s.define(args)
 	case "reload":
 		return s.reload(args)
+	case "database":
+		of := func(w *units.Worker) bool { return w.Connection != nil && w.Connection.Database == arg(0) }
+		return forDatabase{of, make(chan DatabaseResult, 1)}, nil
 	case "register":
 		w := s.defs[arg(0)]
 		if w == nil {
@@ -269,6 +273,8 @@ func showEffect(e effect) string {
 		return showReply(e.what, e.value.handle.String(), e.value.err)
 	case reply[reloaded]:
 		return showReply(e.what, e.value.result.String(), e.value.err)
+	case reply[DatabaseResult]:
+		return fmt.Sprintf("reply database: terminated %v remaining %v", e.value.Terminated, e.value.Remaining)
 	case reply[Info]:
 		return fmt.Sprintf("answer %v %v pid %d", e.value.Handle, e.value.Status, e.value.Pid)
 	}

@@ -42,6 +42,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 		t.do(reply[registered]{"register", ev.reply, registered{h, err}})
 	case request:
 		t.answer(ev.reply, ev.verb.String(), t.onRequest(ev))
+	case forDatabase:
+		t.do(reply[DatabaseResult]{"database", ev.reply, t.onDatabase(ev.of)})
 	case reload:
 		r, err := t.onReload(ev.workers, ev.settings)
 		t.do(reply[reloaded]{"reload", ev.reply, reloaded{r, err}})

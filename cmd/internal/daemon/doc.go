@@ -13,6 +13,7 @@
 //	dynamic*.go    dynamic segments: whose they are, who has them, and the requests about them
 //	control.go     control sockets  -> supervise
 //	backend.go     dbusapi.Backend  -> supervise
+//	database.go     a database's name -> its workers of supervise
 //	definition.go  definitions as they come over the bus and the control socket -> units.Worker
 //	convert.go     supervise.Info   -> what the bus, the slot table and the sockets show
 //	refusal.go     errors of supervise -> names of the bus, numbers of the control socket

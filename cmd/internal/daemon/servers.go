@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/config"
 	"github.com/pg-bgw/pg-bgw/units/server"
@@ -55,11 +56,14 @@ func (d *Daemon) watchServers(c *config.Config) {
 
 func (d *Daemon) watch(s config.Server) {
 	ctx, cancel := context.WithCancel(d.ctx)
-	w := &watched{config: s, stop: cancel, done: make(chan struct{}), state: server.State{Label: s.Label}}
+	w := &watched{config: s, stop: cancel, done: make(chan struct{}), state: server.State{Label: s.Label, Clients: -1}}
 	w.watcher = server.New(d.serverConfig(s), func(st server.State) { d.serverChanged(w, st) })
 	d.servers.mu.Lock()
 	d.servers.watched[s.Label] = w
 	d.servers.mu.Unlock()
+	if d.bus != nil {
+		d.bus.ServerAdded(d.serverInfo(w.state))
+	}
 	go func() {
 		defer close(w.done)
 		w.watcher.Run(ctx)
@@ -74,6 +78,9 @@ func (d *Daemon) unwatch(label string, w *watched) {
 	delete(d.servers.watched, label)
 	d.servers.mu.Unlock()
 	d.supervisor.Phase(label, units.PhaseUnknown)
+	if d.bus != nil {
+		d.bus.ServerRemoved(d.serverInfo(w.state))
+	}
 }
 
 // stopWatching stops all watchers; their sessions are closed when it returns.
@@ -146,7 +153,64 @@ func (d *Daemon) serverChanged(w *watched, st server.State) {
 		d.log.Log(d.ctx, journal.LevelNotice, "server "+st.Label+" is "+st.Kind.String(),
 			slog.String("server", st.Label), slog.String("phase", st.Phase().String()), slog.String("evidence", st.Evidence))
 	}
+	if d.bus != nil {
+		d.bus.ServerChanged(d.serverInfo(before), d.serverInfo(st))
+	}
 	d.statusChanged()
+}
+
+// serverInfo is a server as the bus shows it.
+func (d *Daemon) serverInfo(st server.State) dbusapi.ServerInfo {
+	i := dbusapi.ServerInfo{
+		Name: st.Label, Phase: st.Kind.String(), Evidence: st.Evidence, Changed: d.clock.stamp(st.Since),
+		Demoted: st.Demoted, Clients: int32(st.Clients), Version: st.Version, PostmasterPID: uint32(st.Postmaster), Conninfo: st.Conninfo,
+	}
+	for t := units.PostmasterStart; t <= units.RecoveryFinished; t++ {
+		if st.Phase().Permits(t) {
+			i.Permits = append(i.Permits, t.String())
+		}
+	}
+	return i
+}
+
+// Servers implements dbusapi.Backend.
+func (b backend) Servers(context.Context, dbusapi.Caller) ([]dbusapi.ServerInfo, error) {
+	b.d.servers.mu.Lock()
+	defer b.d.servers.mu.Unlock()
+	var all []dbusapi.ServerInfo
+	for _, w := range b.d.servers.watched {
+		all = append(all, b.d.serverInfo(w.state))
+	}
+	return all, nil
+}
+
+func (d *Daemon) serverState(label string) (server.State, bool) {
+	d.servers.mu.Lock()
+	defer d.servers.mu.Unlock()
+	w, ok := d.servers.watched[label]
+	if !ok {
+		return server.State{}, false
+	}
+	return w.state, true
+}
+
+// waitsFor says what of its server a registration waits for; "" if there is
+// nothing, or it cannot be known.
+func (d *Daemon) waitsFor(i supervise.Info) string {
+	if i.Worker == nil || i.State != units.Waiting || !i.NextStart.IsZero() {
+		return ""
+	}
+	st, ok := d.serverState(i.Worker.Server)
+	if !ok {
+		return ""
+	}
+	switch p := st.Phase(); {
+	case !p.Permits(i.Worker.StartTime):
+		return i.Worker.StartTime.String() + " of " + st.Label + ": " + st.Kind.String()
+	case p&units.SmartStop != 0 && i.Worker.Connects():
+		return "the return of " + st.Label + ": " + st.Kind.String()
+	}
+	return ""
 }
 
 // phases are the servers' phases as the bus shows them.

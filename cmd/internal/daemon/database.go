@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"os/user"
+	"slices"
+	"strings"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/policy"
+	"github.com/pg-bgw/pg-bgw/units"
+)
+
+// TerminateForDatabase implements dbusapi.Backend.
+func (b backend) TerminateForDatabase(_ context.Context, c dbusapi.Caller, label, database string) (terminated, remaining []dbusapi.Handle, err error) {
+	if err := b.allow(c, policy.Terminate); err != nil {
+		return nil, nil, err
+	}
+	if label, err = b.d.serverNamed(label); err != nil {
+		return nil, nil, err
+	}
+	env, err := b.d.serverEnv(label)
+	if err != nil { // nobody can be let in by it, but sessions from before may be there
+		b.d.log.Warn("a server's conninfo cannot be used", "server", label, "error", err)
+	}
+	r, err := b.d.supervisor.TerminateForDatabase(func(w *units.Worker) bool {
+		return w.Server == label && databaseOf(w, env) == database
+	})
+	return busHandles(r.Terminated), busHandles(r.Remaining), busError(err)
+}
+
+func busHandles(hs []units.Handle) []dbusapi.Handle {
+	out := make([]dbusapi.Handle, len(hs))
+	for i, h := range hs {
+		out[i] = dbusapi.Handle(h)
+	}
+	return out
+}
+
+// serverNamed is the label of a server as a caller names it: "" for the only
+// one, or for the standalone one.
+func (d *Daemon) serverNamed(label string) (string, error) {
+	var labels []string
+	for _, s := range d.config().Servers {
+		labels = append(labels, s.Label)
+	}
+	known := strings.Join(labels, ", ")
+	switch {
+	case label == "" && len(labels) > 1:
+		return "", invalid("server: which one? There are %s", known)
+	case label == "":
+		return d.defaultServer(), nil
+	case slices.Contains(labels, label):
+		return label, nil
+	case len(labels) == 0:
+		return "", invalid("server: there is no server %q; none is configured, and the empty name stands for it", label)
+	}
+	return "", invalid("server: there is no server %q; there are %s", label, known)
+}
+
+// databaseOf is the database to which libpq connects in w's environment, where
+// env is its server's: what the worker itself names then is not known to us.
+func databaseOf(w *units.Worker, env []string) string {
+	c := units.Connection{}
+	if w.Connection != nil {
+		c = *w.Connection
+	}
+	of := func(variable, defined string) string { // as launcher.environment layers them
+		i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, variable+"=") })
+		if i >= 0 {
+			return cmp.Or(w.Environment[variable], defined, env[i][len(variable)+1:])
+		}
+		return cmp.Or(w.Environment[variable], defined)
+	}
+	name := cmp.Or(of("PGDATABASE", c.Database), of("PGUSER", c.Role), w.User) // libpq: the role, then the user
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			return u.Username
+		}
+	}
+	return name
+}
