@@ -46,7 +46,7 @@ var workerAttrs = []attr[definition]{
 	{name: "command", typ: "list", doc: "Program to run, with its whole path, and its arguments; no shell is between.",
 		set: func(v *value, d *definition) { v.strs(&d.Command) }},
 	{name: "flags", typ: "list", required: `write flags = ["shmem_access"], with more of ` + anyOf(units.FlagNames()) + " as needed",
-		doc: "Some of " + anyOf(units.FlagNames()) + "; shmem_access is required. (bgw_flags)",
+		doc: "Some of " + anyOf(units.FlagNames()) + "; shmem_access is required. One that is interruptible may be terminated for the sake of its database, see pg-bgwctl(1). (bgw_flags)",
 		set: func(v *value, d *definition) { v.flags(&d.Flags) }},
 	{name: "start_time", typ: anyOf(units.StartTimeNames()), def: `"postmaster_start"`,
 		doc: "Phase of the server from which on the worker may start; with backend_database_connection one of the later two must be given. (bgw_start_time)",

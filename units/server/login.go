@@ -55,6 +55,9 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 			l.Env[k] = v
 		}
 	}
+	if w.Flags&units.Interruptible != 0 {
+		l.env["PGOPTIONS"] = strings.TrimSpace(leaveOption + " " + conn.Options)
+	}
 	if err := l.password(conn.PasswordFile); err != nil {
 		return nil, err
 	}
@@ -70,6 +73,13 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 	l.Env["PGAPPNAME"] = w.ApplicationName()
 	return l, nil
 }
+
+// leaveOption has the server notice that a worker's process has gone in the
+// middle of a query too, which it otherwise does only when that is over: the
+// session of an interruptible worker leaves its database with the process, soon
+// enough for commands that wait 5 s for it (client_connection_check_interval,
+// PostgreSQL 14).
+const leaveOption = "-c client_connection_check_interval=1s"
 
 // password makes the password file: of the definition's password, or of what
 // the server's own says of the worker's role.

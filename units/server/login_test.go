@@ -236,3 +236,25 @@ func pair(t *testing.T) (cert, key string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
+
+// TestLoginInterruptible: the session of a worker that may be asked to leave
+// its database goes with its process; what the definition says comes last, and
+// its environment counts instead.
+func TestLoginInterruptible(t *testing.T) {
+	clearPG(t)
+	for _, tt := range []struct{ options, env, want string }{
+		{"", "", leaveOption},
+		{"-c a=b", "", leaveOption + " -c a=b"},
+		{"-c a=b", "-c c=d", "-c c=d"},
+	} {
+		w := connector(units.Connection{Options: tt.options})
+		w.Flags |= units.Interruptible
+		if tt.env != "" {
+			w.Environment = map[string]string{"PGOPTIONS": tt.env}
+		}
+		l, err := NewLogin(nil, w)
+		if err != nil || l.env["PGOPTIONS"] != tt.want {
+			t.Errorf("%+v: %q, %v", tt, l.env["PGOPTIONS"], err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"github.com/pg-bgw/pg-bgw/policy"
 	"github.com/pg-bgw/pg-bgw/units"
+	"github.com/pg-bgw/pg-bgw/units/server"
 )
 
 // TerminateForDatabase implements dbusapi.Backend.
@@ -20,9 +21,9 @@ func (b backend) TerminateForDatabase(_ context.Context, c dbusapi.Caller, label
 	if label, err = b.d.serverNamed(label); err != nil {
 		return nil, nil, err
 	}
-	env, err := b.d.serverEnv(label)
-	if err != nil { // nobody can be let in by it, but sessions from before may be there
-		b.d.log.Warn("a server's conninfo cannot be used", "server", label, "error", err)
+	env, err := b.d.libpqEnv(label)
+	if err != nil {
+		return nil, nil, dbusapi.Errorf(dbusapi.ErrorFailed, "cannot tell which workers are of database %s: %v", database, err)
 	}
 	r, err := b.d.supervisor.TerminateForDatabase(func(w *units.Worker) bool {
 		return w.Server == label && databaseOf(w, env) == database
@@ -59,19 +60,33 @@ func (d *Daemon) serverNamed(label string) (string, error) {
 	return "", invalid("server: there is no server %q; there are %s", label, known)
 }
 
+// libpqEnv is the libpq environment of a server, nil for the standalone one.
+func (d *Daemon) libpqEnv(label string) ([]string, error) {
+	for _, s := range d.config().Servers {
+		if s.Label == label {
+			return server.LibpqEnv(d.serverConfig(s))
+		}
+	}
+	return nil, nil
+}
+
 // databaseOf is the database to which libpq connects in w's environment, where
-// env is its server's: what the worker itself names then is not known to us.
+// env is its server's, layered as by server.NewLogin: what the worker itself
+// names then is not known to us. A service of its own is not looked up.
 func databaseOf(w *units.Worker, env []string) string {
+	if w.Environment["PGSERVICE"] != "" {
+		env = nil
+	}
 	c := units.Connection{}
 	if w.Connection != nil {
 		c = *w.Connection
 	}
-	of := func(variable, defined string) string { // as launcher.environment layers them
-		i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, variable+"=") })
-		if i >= 0 {
-			return cmp.Or(w.Environment[variable], defined, env[i][len(variable)+1:])
+	of := func(variable, defined string) string {
+		shared := ""
+		if i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, variable+"=") }); i >= 0 {
+			shared = env[i][len(variable)+1:]
 		}
-		return cmp.Or(w.Environment[variable], defined)
+		return cmp.Or(w.Environment[variable], defined, shared)
 	}
 	name := cmp.Or(of("PGDATABASE", c.Database), of("PGUSER", c.Role), w.User) // libpq: the role, then the user
 	if name == "" {
