@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +67,11 @@ func (d *daemon) start(address string) error {
 	d.server = dbusapi.NewServer(d, dbusapi.Options{Address: address})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	return d.server.Start(ctx)
+	for { // the broker may not have seen yet that the daemon before has gone
+		if err := d.server.Start(ctx); !errors.Is(err, dbusapi.ErrNameOwned) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (d *daemon) stop() {

@@ -56,7 +56,7 @@ func NewLogin(c *Config, w *units.Worker) (*Login, error) {
 		}
 	}
 	if w.Flags&units.Interruptible != 0 {
-		l.env["PGOPTIONS"] = strings.TrimSpace(leaveOption + " " + conn.Options)
+		l.Env["PGOPTIONS"] = strings.TrimSpace(leaveOption + " " + conn.Options)
 	}
 	if err := l.password(conn.PasswordFile); err != nil {
 		return nil, err

@@ -253,8 +253,8 @@ func TestLoginInterruptible(t *testing.T) {
 			w.Environment = map[string]string{"PGOPTIONS": tt.env}
 		}
 		l, err := NewLogin(nil, w)
-		if err != nil || l.env["PGOPTIONS"] != tt.want {
-			t.Errorf("%+v: %q, %v", tt, l.env["PGOPTIONS"], err)
+		if err != nil || l.Env["PGOPTIONS"] != tt.want {
+			t.Errorf("%+v: %q, %v", tt, l.Env["PGOPTIONS"], err)
 		}
 	}
 }
