@@ -1,0 +1,168 @@
+/* Receiving: a message is a part of the ring where it is in one piece, a copy where not. */
+#include <stdlib.h>
+
+#include "mq.h"
+
+static void give_back(pgbgw_mq *q)
+{
+	if (q->freed == q->total)
+		return;
+	q->freed = q->total;
+	POINT();
+	atomic_store(q->read, q->total);
+	POINT();
+	mq_wake(q);
+}
+
+/* Moves on by n bytes, and gives them back once they are more than a quarter of the ring. */
+static void take(pgbgw_mq *q, uint64_t n)
+{
+	q->total += n;
+	q->at += n;
+	if (q->at >= q->size)
+		q->at -= q->size;
+	if (q->total - q->freed > q->size / 4)
+		give_back(q);
+}
+
+bool mq_may_receive(void *end)
+{
+	pgbgw_mq *q = end;
+
+	return mq_arm_end(q) || (!q->greeting && atomic_load(q->written) - q->total >= q->want);
+}
+
+static bool spin(const pgbgw_mq *q)
+{
+	for (int i = q->hold.w->spins; i > 0; i--) {
+		if (atomic_load_explicit(q->written, memory_order_acquire) - q->total >= q->want ||
+		    atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
+			return true;
+		pgi_pause();
+	}
+	return false;
+}
+
+/* Looks how much was written: 1 if it is enough. */
+static int refresh(pgbgw_mq *q, uint64_t want)
+{
+	uint64_t seen = atomic_load(q->written);
+
+	if (seen - q->total > q->size || seen % 8) {
+		(void)pgi_fail(EUCLEAN, "%llu bytes were written after %llu", (unsigned long long)seen, (unsigned long long)q->total);
+		return mq_broken(q);
+	}
+	q->seen = seen;
+	return seen - q->total >= want;
+}
+
+/* Returns when at least want bytes are there. */
+static int await(pgbgw_mq *q, uint64_t want, unsigned flags)
+{
+	while (q->seen - q->total < want) {
+		/* What was written before a detach is there: so in this order. */
+		bool detached = atomic_load(q->state) & PGBGW_QUEUE_DETACHED;
+		int r = refresh(q, want);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
+		if (detached)
+			return pgi_fail(EPIPE, "the queue is detached");
+		give_back(q);
+		q->want = want;
+		if (flags & PGBGW_MQ_NOWAIT)
+			r = mq_tried(q, mq_may_receive(q));
+		else if (!spin(q))
+			r = mq_sleep(q, mq_may_receive, PGI_NEVER);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Makes room for n more bytes in the buffer, which grows as bytes come: a length alone takes no memory. */
+static int grow(pgbgw_mq *q, uint64_t n)
+{
+	uint64_t room = q->room ? q->room : 256;
+	unsigned char *more;
+
+	if (q->room - q->have >= n)
+		return 0;
+	while (room - q->have < n)
+		room *= 2;
+	if (!(more = realloc(q->buffer, (size_t)room)))
+		return pgi_fail(ENOMEM, "no memory is left for a message of %llu bytes", (unsigned long long)q->length);
+	q->buffer = more;
+	q->room = room;
+	return 0;
+}
+
+/* Copies a message together. */
+static int collect(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
+{
+	int r;
+
+	while (q->have < q->length) {
+		uint64_t left = q->length - q->have, part;
+
+		if ((r = await(q, LENGTH_WORD, flags)) < 0)
+			return r;
+		part = mq_pad(left);
+		part = part < q->seen - q->total ? part : q->seen - q->total;
+		part = part < q->size - q->at ? part : q->size - q->at;
+		left = left < part ? left : part;
+		if ((r = grow(q, left)) < 0)
+			return r;
+		memcpy(q->buffer + q->have, q->ring + q->at, (size_t)left);
+		q->have += left;
+		take(q, part);
+	}
+	q->collecting = false;
+	*data = q->buffer;
+	*n = (size_t)q->length;
+	return 0;
+}
+
+/* Whether a frame of n message bytes is in one piece of the ring. */
+static bool in_one(const pgbgw_mq *q, uint64_t n, uint64_t *start)
+{
+	*start = q->at + LENGTH_WORD;
+	if (*start == q->size)
+		*start = 0;
+	return LENGTH_WORD + mq_pad(n) <= q->size && *start + mq_pad(n) <= q->size;
+}
+
+int pgbgw_mq_receive(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
+{
+	uint64_t length, start;
+	int r = mq_usable(q);
+
+	if (r < 0)
+		return r;
+	if (q->role != PGBGW_MQ_RECEIVER || flags & ~(unsigned)PGBGW_MQ_NOWAIT)
+		return pgi_fail(EINVAL, "cannot receive: %s", q->role != PGBGW_MQ_RECEIVER ? "this is the sender's end" : "unknown flags");
+	take(q, q->held);
+	q->held = 0;
+	if (q->collecting)
+		return collect(q, data, n, flags);
+	if ((r = await(q, LENGTH_WORD, flags)) < 0)
+		return r;
+	memcpy(&length, q->ring + q->at, LENGTH_WORD);
+	if (length > PGBGW_MAX_MESSAGE) {
+		(void)pgi_fail(EUCLEAN, "a message of %llu bytes", (unsigned long long)length);
+		return mq_broken(q);
+	}
+	if (in_one(q, length, &start)) {
+		if ((r = await(q, LENGTH_WORD + mq_pad(length), flags)) < 0)
+			return r;
+		q->held = LENGTH_WORD + mq_pad(length);
+		*data = q->ring + start;
+		*n = (size_t)length;
+		return 0;
+	}
+	take(q, LENGTH_WORD);
+	q->length = length;
+	q->have = 0;
+	q->collecting = true;
+	return collect(q, data, n, flags);
+}

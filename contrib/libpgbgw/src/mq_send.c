@@ -1,0 +1,181 @@
+/*
+ * Sending. A frame is the message's length, a u64, and its bytes, padded to a
+ * multiple of 8. The ring, its free space and what is published of a frame are
+ * whole multiples of 8.
+ */
+#include "mq.h"
+
+/* The bytes of a message, part after part. */
+struct parts {
+	const struct iovec *v;
+	size_t count;
+	uint64_t n; /* in all */
+};
+
+void mq_publish(pgbgw_mq *q)
+{
+	if (q->seen == q->total)
+		return;
+	q->seen = q->total;
+	POINT();
+	atomic_store(q->written, q->total);
+	POINT();
+	mq_wake(q);
+}
+
+/* How many bytes are free, looking afresh only if fewer than want were. */
+static uint64_t room(pgbgw_mq *q, uint64_t want)
+{
+	uint64_t free = q->size - (q->total - q->freed), freed;
+
+	if (free >= want)
+		return free;
+	freed = atomic_load(q->read);
+	if (freed - q->freed > q->total - q->freed || freed % 8) {
+		(void)pgi_fail(EUCLEAN, "%llu bytes were read of %llu written", (unsigned long long)freed, (unsigned long long)q->total);
+		(void)mq_broken(q);
+		return 0;
+	}
+	q->freed = freed;
+	return q->size - (q->total - freed);
+}
+
+/* Copies message bytes from skip on, as many as there are, n at most. */
+static void copy(unsigned char *to, const struct parts *p, uint64_t skip, uint64_t n)
+{
+	for (size_t i = 0; i < p->count && n; i++) {
+		uint64_t len = p->v[i].iov_len;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		len = len - skip < n ? len - skip : n;
+		memcpy(to, (const char *)p->v[i].iov_base + skip, (size_t)len);
+		to += len;
+		n -= len;
+		skip = 0;
+	}
+}
+
+/* Writes the next n bytes of the frame, which do not wrap. */
+static void put(pgbgw_mq *q, const struct parts *p, uint64_t n)
+{
+	unsigned char *to = q->ring + q->at;
+	uint64_t left = n, skip = q->done - LENGTH_WORD;
+
+	if (q->done == 0) {
+		memcpy(to, &q->pending, LENGTH_WORD);
+		to += LENGTH_WORD;
+		left -= LENGTH_WORD;
+		skip = 0;
+	}
+	copy(to, p, skip, left);
+	POINT();
+	q->done += n;
+	q->total += n;
+	q->at += n;
+	if (q->at == q->size)
+		q->at = 0;
+}
+
+bool mq_may_send(void *end)
+{
+	pgbgw_mq *q = end;
+
+	return mq_arm_end(q) || (!q->greeting && atomic_load(q->read) != q->freed);
+}
+
+static bool spin(const pgbgw_mq *q)
+{
+	for (int i = q->hold.w->spins; i > 0; i--) {
+		if (atomic_load_explicit(q->read, memory_order_acquire) != q->freed || atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
+			return true;
+		pgi_pause();
+	}
+	return false;
+}
+
+/* Returns when there may be room. */
+static int full(pgbgw_mq *q, unsigned flags)
+{
+	int r = 0;
+
+	mq_publish(q);
+	if (flags & PGBGW_MQ_NOWAIT)
+		r = mq_tried(q, mq_may_send(q));
+	else if (!spin(q))
+		r = mq_sleep(q, mq_may_send, PGI_NEVER);
+	if (r == 0 && atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
+		r = pgi_fail(EPIPE, "the queue is detached");
+	return r;
+}
+
+static int begin(pgbgw_mq *q, struct parts *p, unsigned flags)
+{
+	int r = mq_usable(q);
+
+	if (r < 0)
+		return r;
+	if (q->role != PGBGW_MQ_SENDER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH))
+		return pgi_fail(EINVAL, "cannot send: %s", q->role != PGBGW_MQ_SENDER ? "this is the receiver's end" : "unknown flags");
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->v[i].iov_len > PGBGW_MAX_MESSAGE || (p->n += p->v[i].iov_len) > PGBGW_MAX_MESSAGE)
+			return pgi_fail(EMSGSIZE, "the message has more than %d bytes", PGBGW_MAX_MESSAGE);
+	}
+	if (atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
+		return pgi_fail(EPIPE, "the queue is detached");
+	if (q->done != 0 && p->n != q->pending)
+		return pgi_fail(EINPROGRESS, "a message of %llu bytes is sent in part, this one has %llu", (unsigned long long)q->pending,
+				(unsigned long long)p->n);
+	q->pending = p->n;
+	return 0;
+}
+
+int pgbgw_mq_sendv(pgbgw_mq *q, const struct iovec *v, size_t count, unsigned flags)
+{
+	struct parts p = { v, count, 0 };
+	uint64_t frame;
+	int r = begin(q, &p, flags);
+
+	if (r < 0)
+		return r;
+	frame = LENGTH_WORD + mq_pad(p.n);
+	while (q->done < frame) {
+		uint64_t left = frame - q->done, n = room(q, left);
+
+		if (q->broken)
+			return -EUCLEAN;
+		n = n < left ? n : left;
+		n = n < q->size - q->at ? n : q->size - q->at;
+		if (n)
+			put(q, &p, n);
+		else if ((r = full(q, flags)) < 0)
+			return r;
+	}
+	q->done = 0;
+	if (flags & PGBGW_MQ_FLUSH || q->total - q->seen > q->size / 4)
+		mq_publish(q);
+	return 0;
+}
+
+int pgbgw_mq_send(pgbgw_mq *q, const void *data, size_t n, unsigned flags)
+{
+	struct iovec one = { (void *)(uintptr_t)data, n };
+
+	return pgbgw_mq_sendv(q, &one, 1, flags);
+}
+
+int pgbgw_mq_flush(pgbgw_mq *q)
+{
+	int r = mq_usable(q);
+
+	if (r < 0)
+		return r;
+	if (q->role != PGBGW_MQ_SENDER)
+		return pgi_fail(EINVAL, "cannot flush: this is the receiver's end");
+	if (atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
+		return pgi_fail(EPIPE, "the queue is detached");
+	mq_publish(q);
+	return 0;
+}
