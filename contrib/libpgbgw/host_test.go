@@ -319,6 +319,10 @@ func (w *worker) send(a control.Record, pass int) {
 		w.host.t.Error(err)
 		return
 	}
+	w.sendBytes(b, pass)
+}
+
+func (w *worker) sendBytes(b []byte, pass int) {
 	raw, err := w.control.SyscallConn()
 	if err != nil {
 		return

@@ -116,7 +116,7 @@ func TestRegistrant(t *testing.T) {
 			a.Status = 2
 		case control.WaitShutdown:
 		case control.Terminate:
-			w.send(control.Record{Type: 0x4077}, -1)
+			w.sendBytes([]byte{16, 0, 0, 0, 1, 0, 0x77, 0x40, 0, 0, 0, 0, 0, 0, 0, 0}, -1) // an event of a later version
 			w.send(control.Record{Type: control.WorkerStateChanged, Handle: r.Handle, State: uint32(shm.StateEnded), ExitSignal: 9, Text: "was killed"}, -1)
 		}
 		if r.Handle != handle && r.Handle != (control.Handle{}) {

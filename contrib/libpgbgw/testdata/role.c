@@ -79,7 +79,6 @@ static int send_way(pgbgw_mq *q, const char *way, unsigned char *m, size_t n, un
 	if (strcmp(way, "parts") == 0)
 		return pgbgw_mq_sendv(q, parts, 4, flags);
 	while ((r = pgbgw_mq_sendv(q, parts, 4, flags | PGBGW_MQ_NOWAIT)) == -EAGAIN) {
-		CHECK(pgbgw_mq_send(q, m, n + 8, PGBGW_MQ_NOWAIT) != 0);
 		MUST(pgbgw_latch_wait(w, PGBGW_WL_LATCH_SET | PGBGW_WL_TIMEOUT, -1, 5));
 		pgbgw_latch_reset(w);
 	}
@@ -135,6 +134,43 @@ static int receiver(char **v)
 	}
 	pgbgw_mq_detach(q);
 	printf("%llu\n", (unsigned long long)i);
+	return 0;
+}
+
+/* repeats: a message that is sent in part can only be gone on with (BGW-146); what is wrong is refused. */
+static int repeats(char **v)
+{
+	static unsigned char m[200];
+	void *memory = area("q", 128), *got;
+	pgbgw_mq *s, *r, *third;
+	size_t n;
+
+	(void)v;
+	CHECK(pgbgw_mq_create(memory, 63) == -EINVAL && pgbgw_mq_create((char *)memory + 1, 100) == -EINVAL); /* BGW-142 */
+	CHECK(pgbgw_mq_attach(w, memory, 128, PGBGW_MQ_SENDER, &s) == -EUCLEAN);
+	MUST(pgbgw_mq_create(memory, 128));
+	CHECK(pgbgw_mq_attach(w, memory, 120, PGBGW_MQ_SENDER, &s) == -EUCLEAN);
+	MUST(pgbgw_mq_attach(w, memory, 128, PGBGW_MQ_SENDER, &s));
+	CHECK(pgbgw_mq_attach(w, memory, 128, PGBGW_MQ_SENDER, &third) == -EBUSY && third == NULL);
+	CHECK(pgbgw_mq_send(s, m, (size_t)1 << 30, 0) == -EMSGSIZE); /* BGW-153 */
+	CHECK(pgbgw_mq_receive(s, &got, &n, 0) == -EINVAL);
+	CHECK(pgbgw_mq_send(s, m, sizeof m, 0) == -EDESTADDRREQ); /* BGW-151 */
+	MUST(pgbgw_mq_attach(w, memory, 128, PGBGW_MQ_RECEIVER, &r));
+	CHECK(pgbgw_mq_send(s, m, sizeof m, PGBGW_MQ_NOWAIT) == -EAGAIN);
+	CHECK(pgbgw_mq_send(s, m, sizeof m - 1, PGBGW_MQ_NOWAIT) == -EINPROGRESS);
+	CHECK(pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == -EAGAIN); /* BGW-147 */
+	while (pgbgw_mq_send(s, m, sizeof m, PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH) != 0)
+		CHECK(pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == -EAGAIN);
+	CHECK(pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == 0 && n == sizeof m);
+	MUST(pgbgw_mq_send(s, NULL, 0, 0));
+	CHECK(pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == -EAGAIN); /* BGW-152 */
+	MUST(pgbgw_mq_flush(s));
+	CHECK(pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == 0 && n == 0); /* BGW-143 */
+	MUST(pgbgw_mq_send(s, "last", 4, 0));
+	pgbgw_mq_detach(s);
+	CHECK(pgbgw_mq_receive(r, &got, &n, 0) == 0 && n == 4 && memcmp(got, "last", 4) == 0); /* BGW-148, BGW-152 */
+	CHECK(pgbgw_mq_receive(r, &got, &n, 0) == -EPIPE);
+	pgbgw_mq_detach(r);
 	return 0;
 }
 
@@ -511,7 +547,7 @@ static const struct {
 } roles[] = {
 	{ "life", life }, { "make", make }, { "sender", sender }, { "receiver", receiver }, { "look", look }, { "locker", locker },
 	{ "dies", dies }, { "waiter", waiter }, { "latch", latch }, { "interrupted", interrupted }, { "survivor", survivor },
-	{ "forks", forks }, { "registrant", registrant },
+	{ "forks", forks }, { "repeats", repeats }, { "registrant", registrant },
 };
 
 int main(int argc, char **argv)
