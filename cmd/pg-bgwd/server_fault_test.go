@@ -56,6 +56,9 @@ func TestServerTroubles(t *testing.T) {
 	for _, conn := range others {
 		_ = conn.Close(t.Context())
 	}
+	s.poll("a session again", func() bool {
+		return exec1(t, spare, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'watcher'") == "1"
+	})
 
 	exec1(t, spare, "ALTER ROLE watcher NOLOGIN")
 	cut()

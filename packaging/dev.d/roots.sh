@@ -12,6 +12,7 @@ roots_cache() {
 
 make_roots() {
     make_trixie
+    make_postgresql
     make_machine
 }
 
@@ -53,6 +54,21 @@ extend_trixie() {
         return 1
     fi
     mv "$target.new" "$target"
+}
+
+# make_postgresql makes a root that has a newer server than the machine may have.
+make_postgresql() {
+    local root
+    root=$(roots_cache)/trixie-postgresql
+    if [[ ! -d $root ]]; then
+        [[ ${PGBGW_TRIXIE_ROOT:-} ]] || return 0
+        say "installing PostgreSQL 17 into $root"
+        if ! extend_trixie "$root" postgresql-17; then
+            export PGBGW_NO_POSTGRESQL="apt-get failed, see $root.log"
+            return 0
+        fi
+    fi
+    export PGBGW_POSTGRESQL_ROOT=$root
 }
 
 # make_machine makes what the emulated machine boots: a disk with Debian 13, its

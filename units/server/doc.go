@@ -39,7 +39,8 @@
 // # Evidence
 //
 // What a server shows, and what it means; the first row that applies holds.
-// All of it is measured on PostgreSQL 15. Other releases from 14 on are taken to
+// All of it is measured on PostgreSQL 15 and 17, which differ in nothing but words
+// that nobody reads (the detail of 53300). Other releases from 14 on are taken to
 // show the same; a message of 57P03 that one of them words differently counts
 // as one in another language. 57P03 and its messages come from
 // ProcessStartupPacket, the end of a session from quickdie and

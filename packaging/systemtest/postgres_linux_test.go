@@ -1,0 +1,71 @@
+package systemtest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// otherRoot enters a Debian root: an overlay that writes to memory, in namespaces
+// that end with the first process. Arguments: a directory, the Debian root, files
+// for /test, and a command.
+const otherRoot = `
+dir=$1 lower=$2 files=$3; shift 3
+mount -t tmpfs -o mode=755 tmpfs "$dir"
+mkdir "$dir/upper" "$dir/work" "$dir/root"
+mount -t overlay -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work" overlay "$dir/root"
+cp -a "$files" "$dir/root/test"
+mount -t proc proc "$dir/root/proc"
+mount --rbind /dev "$dir/root/dev"
+mount --rbind /sys "$dir/root/sys"
+exec chroot "$dir/root" "$@"
+`
+
+// TestNewerPostgreSQL runs the tests that follow a real server with PostgreSQL 17,
+// that of Debian 13, on Debian 13. The packages' own runs have the host's.
+func TestNewerPostgreSQL(t *testing.T) {
+	requireRoot(t)
+	t.Parallel()
+	if why := os.Getenv("PGBGW_NO_POSTGRESQL"); why != "" {
+		t.Skip("no PostgreSQL 17: " + why)
+	}
+	root := os.Getenv("PGBGW_POSTGRESQL_ROOT")
+	if root == "" {
+		root = "/var/cache/pg-bgw-dev/trixie-postgresql"
+	}
+	if _, err := os.Stat(filepath.Join(root, "usr/lib/postgresql/17/bin/postgres")); err != nil {
+		unavailable(t, "no root of Debian 13 with PostgreSQL 17, which packaging/dev test makes: "+err.Error())
+	}
+	files := t.TempDir()
+	build := exec.Command("sh", "-euc", `
+		chmod 755 "$1"
+		go test -c -o "$1/" ../../units/server ../../cmd/pg-bgwd
+		cp "$2/usr/sbin/pg-bgwd" "$2/usr/lib/pg-bgw/pg-bgw-launcher" "$1/"`, "sh", files, installed(t))
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the tests: %v\n%s", err, out)
+	}
+	for _, run := range [][]string{
+		{"server.test", "-test.run=."},
+		{"pg-bgwd.test", "-test.run=^TestServer"},
+	} {
+		t.Run(run[0], func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--",
+				"/bin/sh", "-euc", otherRoot, "sh", t.TempDir(), root, files,
+				"sh", "-euc", `cd /test; exec "$@"`, "sh", "./" + run[0], "-test.v", run[1]}, run[2:]...)...)
+			cmd.Env = append(os.Environ(), "CI=true", "PGBGW_TEST_PROGRAMS=/test")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("%s", out)
+		})
+	}
+}
