@@ -297,4 +297,21 @@
 // swap of the word at 24, as long as 32 + 32 * entries + chunks is not more than
 // all; chunks are taken from the end of the memory, in multiples of 32. The
 // entry's offset is stored last: an entry whose offset is 0 is passed over.
+//
+// # Vectors
+//
+// Each testdata/vectors/*.txt is memory that every library has to accept, or to
+// refuse with an error and never a fault, in lines of words:
+//
+//	# text             what is special about it, for people
+//	kind WORD          segment, slots, queue, lock, condition, barrier or toc
+//	size N             bytes of the file, or of the memory
+//	key N              of a toc: the users' magic number, as it is opened with
+//	at N: HEX          bytes from there on; all that is not given is 0
+//	accept or refuse   to attach the segment or table, or to open what is there
+//	area NAME SIZE N   then, in an accepted segment: a look-up finds it at N
+//	area NAME SIZE error
+//
+// A segment and a table are memfds, sealed as above; they may be holes for the
+// most part. All else is memory that begins at a multiple of 128.
 package shm

@@ -165,7 +165,15 @@ func sealedHeader(t testing.TB, h []byte, size int64) *os.File {
 
 func fixChecksum(h []byte) { binary.LittleEndian.PutUint32(h[508:], checksum((*[512]byte)(h))) }
 
-func TestAttachRefuses(t *testing.T) {
+// badHeader is a header that was changed, in a file of size bytes.
+type badHeader struct {
+	change func(h []byte)
+	size   int64
+	want   string // of the error
+}
+
+// badHeaders are headers that nobody may attach; they are vectors, too.
+func badHeaders() map[string]badHeader {
 	const sections = 112
 	put := func(at int, v uint64) func([]byte) {
 		return func(h []byte) { binary.LittleEndian.PutUint64(h[at:], v); fixChecksum(h) }
@@ -173,11 +181,7 @@ func TestAttachRefuses(t *testing.T) {
 	put32 := func(at int, v uint32) func([]byte) {
 		return func(h []byte) { binary.LittleEndian.PutUint32(h[at:], v); fixChecksum(h) }
 	}
-	tests := map[string]struct {
-		change func(h []byte)
-		size   int64
-		want   string
-	}{
+	return map[string]badHeader{
 		"wrong magic":            {put(0, 1), MinSize, "magic number is 0x1"},
 		"slot table":             {put(0, slotsMagic), MinSize, "magic number"},
 		"next major":             {put32(8, 2), MinSize, "version 2.0"},
@@ -208,7 +212,10 @@ func TestAttachRefuses(t *testing.T) {
 		"file of 512":            {func([]byte) {}, 512, "the file has 512"},
 		"file that is too large": {put(24, MaxSize+4096), MaxSize + 4096, "the file has 1099511631872"},
 	}
-	for name, test := range tests {
+}
+
+func TestAttachRefuses(t *testing.T) {
+	for name, test := range badHeaders() {
 		t.Run(name, func(t *testing.T) {
 			h := newSegmentHeader("main", MinSize, 1)
 			b := h.bytes()[:]
@@ -292,6 +299,8 @@ func TestAttachForeign(t *testing.T) {
 func FuzzAttach(f *testing.F) {
 	const words = headerRoom
 	const records = headerRoom + 8*MaxAreas
+	good := newSegmentHeader("main", MinSize, 1)
+	data, tranches := good.section[sectionData].offset, good.section[sectionTrancheWords].offset
 	change := func(list ...uint64) (b []byte) {
 		for i := 0; i < len(list); i += 2 {
 			b = binary.LittleEndian.AppendUint32(b, uint32(list[i]))
@@ -306,11 +315,13 @@ func FuzzAttach(f *testing.F) {
 	f.Add(change(112+16, 1<<32|8), true)
 	f.Add(change(stateOffset, 1<<32-1), true)
 	f.Add(change(words, 1), true)
-	f.Add(change(words, 1, records, 'a', records+48, 1<<63, records+56, 1191936), true)
-	f.Add(change(words, 1, words+8, 1, records, 'a', records+48, 100, records+56, 1191936), true)
+	f.Add(change(words, 1, records, 'a', records+48, 1<<63, records+56, data), true)
+	f.Add(change(words, 1, words+8, 1, records, 'a', records+48, 100, records+56, data), true)
+	f.Add(change(tranches, 1, tranches+8, 1<<63), true)
+	f.Add(change(tranches, 1, tranches+8*MaxTranches, 'a'), true)
 	f.Fuzz(func(t *testing.T, changes []byte, fix bool) {
 		h := newSegmentHeader("main", MinSize, 1)
-		content := append(h.bytes()[:], make([]byte, records+64*areaRecords-headerSize)...)
+		content := append(h.bytes()[:], make([]byte, data-headerSize)...)
 		for ; len(changes) >= 12; changes = changes[12:] {
 			at := binary.LittleEndian.Uint32(changes) % uint32(len(content)-8)
 			copy(content[at:], changes[4:12])
@@ -332,6 +343,12 @@ func FuzzAttach(f *testing.F) {
 			if data, _, err := a.areas.find("area", size); err == nil {
 				data[0], data[size-1] = 1, 1
 			}
+		}
+		for _, name := range []string{"a", "b"} {
+			_, _ = a.tranches.find(name) // an error or not
+		}
+		if _, err := Inspect(int(file.Fd())); err != nil {
+			t.Fatal(err)
 		}
 		if offset, ok := a.latch(MaxSlots - 1); ok {
 			a.mem.word32(offset).Or(latchSet)
