@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pg-bgw/pg-bgw/units"
 )
@@ -39,7 +40,10 @@ func (t *table) check() error {
 		if s.attached != attached[name] || s.members != members[name] {
 			return fmt.Errorf("segment %s: attached %d members %d, recounted %d %d", name, s.attached, s.members, attached[name], members[name])
 		}
-		if s.crashing && s.attached == 0 && t.mode < Fast {
+		if off := slices.Contains(t.putOff, name); off != !s.renewAt.IsZero() && t.mode < Fast || off && (!s.crashing || !t.now.Before(s.renewAt)) {
+			return fmt.Errorf("segment %s: put off until %v: %v", name, s.renewAt, off)
+		}
+		if s.crashing && s.attached == 0 && s.renewAt.IsZero() && t.mode < Fast {
 			return fmt.Errorf("segment %s: crashing and nobody is attached", name)
 		}
 		if s.members == 0 && s.fresh() {

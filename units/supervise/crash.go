@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/units"
@@ -12,11 +13,14 @@ const crashTimeout = 5 * time.Second
 
 // A segment is one crash domain.
 type segment struct {
-	incarnation uint64 // grows with each renewal, from 1
-	attached    int    // processes that are attached, or are being started so
-	members     int    // registrations that name it
-	crashing    bool   // from the crash to the renewal
-	crashSeq    uint64 // the newest registration, of any segment, at the newest crash
+	incarnation uint64    // grows with each renewal, from 1
+	attached    int       // processes that are attached, or are being started so
+	members     int       // registrations that name it
+	crashing    bool      // from the crash to the renewal
+	crashSeq    uint64    // the newest registration, of any segment, at the newest crash
+	pace        pace      // of renewals that its own workers' crashes bring about
+	foreign     bool      // the crash under way is a server's, which has its own pace
+	renewAt     time.Time // while a renewal is put off: when it is due
 }
 
 // fresh reports whether s is as a new one of its name would be, so that it can
@@ -115,7 +119,7 @@ func (t *table) crashWithServer(e *entry) {
 
 func (t *table) markCrashed(e *entry, name, server string) {
 	seg := t.segment(name)
-	seg.crashing, seg.crashSeq = true, t.seq
+	seg.crashing, seg.crashSeq, seg.foreign = true, t.seq, server != ""
 	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation, Server: server}})
 }
 
@@ -142,13 +146,23 @@ func (t *table) goneInCrash(e *entry, before Info, reason string) {
 	t.consider(e) // it may have detached first and outlived the renewal
 }
 
-// crashProgress renews the segment when the last attached process is gone.
+// crashProgress renews the segment when the last attached process is gone, or
+// when it is time.
 func (t *table) crashProgress(name string) {
 	seg := t.segments[name]
 	if seg == nil || !seg.crashing || seg.attached > 0 || t.mode >= Fast {
 		return
 	}
-	seg.crashing = false
+	if seg.renewAt.IsZero() && !seg.foreign {
+		if pause := seg.pace.next(t.now); pause > 0 {
+			seg.renewAt = t.now.Add(pause)
+			t.putOff = append(t.putOff, name)
+		}
+	}
+	if t.now.Before(seg.renewAt) {
+		return
+	}
+	seg.crashing, seg.renewAt = false, time.Time{}
 	seg.incarnation++
 	t.do(publishEffect{Change{Kind: Renewed, Segment: name, Incarnation: seg.incarnation}})
 	for _, e := range t.slots {
@@ -174,4 +188,60 @@ func (t *table) afterCrash(e *entry, seg *segment) {
 		t.publish(Updated, e, before, false)
 	}
 	t.consider(e)
+}
+
+// A pace slows the renewals of a segment down whose workers crash as soon as
+// they are started. PostgreSQL needs no such rule, since a round of recovery
+// takes it longer than ours: the first paceBurst renewals within paceWindow are
+// at once (BGW-068), those beyond are put off by paceFirst, growing to
+// paceMost, as long as it goes on like that.
+type pace struct {
+	past  [paceBurst]time.Time // of the newest renewals, a ring
+	at    int                  // the oldest of them
+	pause time.Duration        // before the newest
+}
+
+const (
+	paceBurst  = 5
+	paceWindow = 10 * time.Second
+	paceFirst  = 100 * time.Millisecond
+	paceMost   = time.Second
+)
+
+// next counts a renewal that is wanted at now, and returns by how much it is to
+// be put off.
+func (p *pace) next(now time.Time) time.Duration {
+	oldest := p.past[p.at]
+	if oldest.IsZero() || now.Sub(oldest) >= paceWindow {
+		p.pause = 0
+	} else {
+		p.pause = min(max(2*p.pause, paceFirst), paceMost)
+	}
+	p.past[p.at] = now.Add(p.pause)
+	p.at = (p.at + 1) % paceBurst
+	return p.pause
+}
+
+// renew renews the segments whose time has come.
+func (t *table) renew() {
+	if t.mode >= Fast {
+		t.putOff = nil // nothing is started any more
+	}
+	t.putOff = slices.DeleteFunc(t.putOff, func(name string) bool {
+		due := !t.now.Before(t.segments[name].renewAt)
+		if due {
+			t.crashProgress(name)
+		}
+		return due
+	})
+}
+
+// renewNext returns when renew has something to do.
+func (t *table) renewNext() (next time.Time, ok bool) {
+	for _, name := range t.putOff {
+		if at := t.segments[name].renewAt; !ok || at.Before(next) {
+			next, ok = at, true
+		}
+	}
+	return next, ok
 }

@@ -102,7 +102,9 @@
 // and group, and after 5 s its whole tree is killed (BGW-065, BGW-066). When
 // the last one is gone the segment is renewed (its incarnation grows), what
 // may restart starts at once and what may not is unregistered (BGW-068,
-// BGW-069). Nothing of another segment notices.
+// BGW-069). A segment that was renewed five times within 10 s for crashes of
+// its own workers is renewed after a pause, of 100 ms and then growing to 1 s,
+// until that is so no more. Nothing of another segment notices.
 //
 // The package never opens a file, never looks up a process, never talks to a
 // bus: its callers give it a [Launcher] and a [Sink]. The only caller is

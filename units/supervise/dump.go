@@ -48,6 +48,9 @@ func (t *table) dump(now time.Time) string {
 		fmt.Fprintf(&b, "segment %s incarnation %d, %d attached", name, s.incarnation, s.attached)
 		if s.crashing {
 			b.WriteString(", crashing")
+			if !s.renewAt.IsZero() {
+				fmt.Fprintf(&b, ", renewed in %v", s.renewAt.Sub(now))
+			}
 		}
 		b.WriteByte('\n')
 	}

@@ -61,6 +61,7 @@ func (t *table) step(now time.Time, ev event) []effect {
 	default:
 		panic(fmt.Sprintf("pg-bgwd: internal error: event %T", ev))
 	}
+	t.renew()
 	t.expire()
 	t.smartProgress()
 	t.pass()

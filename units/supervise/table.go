@@ -109,6 +109,7 @@ type table struct {
 	labels      map[string]*static
 	servers     []*server // few, in the order in which they were named
 	segments    map[string]*segment
+	putOff      []string // segments whose renewal is
 	ended       ended
 	waits       map[units.Handle][]wait
 	ready       readyHeap
@@ -197,6 +198,9 @@ func (t *table) next() (time.Time, bool) {
 		return t.now, true
 	}
 	next, ok := t.smartNext()
+	if at, due := t.renewNext(); due && (!ok || at.Before(next)) {
+		next, ok = at, true
+	}
 	if len(t.deadlines) > 0 && (!ok || t.deadlines[0].deadline.Before(next)) {
 		return t.deadlines[0].deadline, true
 	}
