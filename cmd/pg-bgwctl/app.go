@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -15,7 +16,8 @@ import (
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	screen   screen // what out can show; set once the flags are read
+	answers  *bufio.Reader // of in, once a question was asked
+	screen   screen        // what out can show; set once the flags are read
 
 	address  string
 	json     string // "off", "short" or "pretty"
@@ -63,8 +65,8 @@ func newRoot(a *app) *cobra.Command {
 	root.RunE = list.RunE
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(list, newStatus(a), newShow(a), newRegister(a), newInstantiate(a), newStart(a), newStop(a),
-		newRestart(a), newTerminate(a), newSignal(a), newReload(a), newCheck(a), newMonitor(a), newShm(a), newDump(a),
-		newShutdown(a), newVersion(a), newConnect(a))
+		newRestart(a), newTerminate(a), newSignal(a), newReload(a), newCheck(a), newSetup(a), newMonitor(a), newShm(a),
+		newDump(a), newShutdown(a), newVersion(a), newConnect(a))
 	return root
 }
 

@@ -86,6 +86,14 @@ type attemptKey struct{}
 var errNoCancel = errors.New("there is no query to cancel")
 
 func (a *attempt) connect(ctx context.Context) (*session, error) {
+	conn, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(conn, a.target.config.RuntimeParams["application_name"])
+}
+
+func (a *attempt) open(ctx context.Context) (*pgconn.PgConn, error) {
 	p := a.target.config
 	dial := p.DialFunc
 	p.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -112,11 +120,7 @@ func (a *attempt) connect(ctx context.Context) (*session, error) {
 		a.ready = true
 		return conn, nil
 	}
-	conn, err := pgconn.ConnectConfig(context.WithValue(ctx, attemptKey{}, a), p)
-	if err != nil {
-		return nil, err
-	}
-	return newSession(conn, p.RuntimeParams["application_name"])
+	return pgconn.ConnectConfig(context.WithValue(ctx, attemptKey{}, a), p)
 }
 
 // meet holds the process that listens on the other side of conn, which was

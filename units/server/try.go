@@ -78,6 +78,25 @@ func (c Config) Try(ctx context.Context) Trial {
 	return t.try(ctx)
 }
 
+// Connect opens a session as the watcher of c would, for a command of the
+// administrator's; an error says what would mend it. The caller closes it.
+func (c Config) Connect(ctx context.Context) (*pgconn.PgConn, error) {
+	t, err := c.resolve()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	a := &attempt{target: t}
+	conn, err := a.open(ctx)
+	a.peer.close()
+	if err != nil {
+		_, text := a.judge(ctx, err)
+		return nil, errors.New(text)
+	}
+	return conn, nil
+}
+
 func (t *target) try(ctx context.Context) Trial {
 	tr := Trial{Address: t.address, Database: t.config.Database, Role: t.config.User, Local: t.socket != "", Password: t.config.Password != ""}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
