@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the commands need from Debian, and Go.
 
-# Packages by what they are looked for: a program, or a file when it begins with /.
+# Packages by what they are looked for: a program, or files, as a pattern, when it begins with /.
 # The smallest root of debootstrap lacks all of them; without certificates Go
 # cannot fetch the modules.
 needed_packages() {
@@ -62,7 +62,7 @@ apt_install() {
 
 present() {
     case $1 in
-    /*) [[ -e $1 ]] ;;
+    /*) compgen -G "$1" >/dev/null ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac
 }

@@ -138,7 +138,7 @@ type record struct {
 
 var (
 	progressLine = regexp.MustCompile(`stress: (\d+) rings, \d+ of them broken, (\d+) messages`)
-	badLine      = regexp.MustCompile(`DATA RACE|AddressSanitizer|runtime error|LeakSanitizer|corrupt|deadline exceeded|panic|internal error|Traceback|Warning|damaged`)
+	badLine      = regexp.MustCompile(`DATA RACE|AddressSanitizer|runtime error|LeakSanitizer|corrupt|deadline exceeded|panic: |fatal error|internal error|Traceback|Warning|damaged`)
 )
 
 // Write implements io.Writer.

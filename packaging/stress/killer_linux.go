@@ -27,7 +27,7 @@ func (k *killer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Duration(50+rand.IntN(2000)) * time.Millisecond):
+		case <-time.After(time.Duration(50+rand.IntN(4000)) * time.Millisecond):
 		}
 		children := k.children()
 		if len(children) == 0 {

@@ -36,6 +36,7 @@ def main():
             pass
         sender.detach()
         receiver.detach()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends
 
 
 if __name__ == "__main__":

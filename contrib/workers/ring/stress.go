@@ -62,9 +62,9 @@ func stressRing(ctx context.Context, w *shm.Worker, programs []string) (int, err
 	if err != nil {
 		return 0, err
 	}
-	f := flow{ring: r, most: min(4*sizes[class], 300_000), total: 50 + rand.IntN(2000)}
+	f := flow{ring: r, most: min(4*sizes[class], 300_000), total: 20 + rand.IntN(500)}
 	// A ring that is small for its messages takes many turns for each.
-	f.total = min(f.total, 20+4000*max(8, sizes[class]-384)/f.most)
+	f.total = min(f.total, 10+2000*max(8, sizes[class]-384)/f.most)
 	return f.run(ctx)
 }
 
