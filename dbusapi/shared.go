@@ -12,7 +12,7 @@ import (
 type SharedObject struct {
 	Kind    string // one of the Shared constants
 	Segment string // name of the segment
-	Area    string // name of the area that it lies in, or is
+	Area    string // name of the area that it lies in, or is; of a dynamic segment, if it has one
 	Offset  uint64 // bytes: of an area from the start of the segment, of the others from that of the area
 	Size    uint64 // bytes: segment, area, table of contents, dynamic segment
 	Free    uint64 // bytes: segment, table of contents

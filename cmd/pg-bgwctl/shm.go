@@ -232,7 +232,7 @@ func firstOf(list []string) string {
 func sharedJSON(o *dbusapi.SharedObject) map[string]any {
 	list := func(l []string) []string { return append([]string{}, l...) }
 	out := map[string]any{"Kind": o.Kind, "Segment": o.Segment}
-	if o.Kind != dbusapi.SharedSegment && o.Kind != dbusapi.SharedDynamic {
+	if o.Kind != dbusapi.SharedSegment {
 		out["Area"], out["Offset"] = o.Area, o.Offset
 	}
 	var more map[string]any
@@ -253,7 +253,7 @@ func sharedJSON(o *dbusapi.SharedObject) map[string]any {
 	case dbusapi.SharedTOC:
 		more = map[string]any{"Key": o.Key, "Size": o.Size, "Free": o.Free, "Entries": o.Entries}
 	case dbusapi.SharedDynamic:
-		more = map[string]any{"Key": o.Key, "Size": o.Size, "Workers": list(o.Workers), "Pinned": o.Pinned}
+		more = map[string]any{"Key": o.Key, "Size": o.Size, "Workers": list(o.Workers), "Pinned": o.Pinned, "Damage": o.Damage, "Cut": o.Cut}
 	}
 	for k, v := range more {
 		out[k] = v

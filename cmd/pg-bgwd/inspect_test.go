@@ -29,6 +29,14 @@ func furnish(ctx context.Context, w *shm.Worker) int {
 			return 1
 		}
 	}
+	d, _, err := w.NamedDynamic(ctx, "a name", 5000, nil)
+	if err == nil {
+		_, err = w.CreateLock(d.Data()[1024:])
+	}
+	if err != nil {
+		fmt.Println("furnish:", err)
+		return 1
+	}
 	s, err := q.AttachSender()
 	if err == nil {
 		err = s.TrySend(shm.Flush, make([]byte, 100))
@@ -83,6 +91,13 @@ func TestSharedMemory(t *testing.T) {
 	}
 	if c := find(dbusapi.SharedTOC); c.Key != 7 || c.Area != "a table" {
 		t.Errorf("the table is %+v", c)
+	}
+	if d := find(dbusapi.SharedDynamic); d.Area != "a name" || d.Size != 5000 || !d.Pinned || !slices.Equal(d.Workers, []string{maker}) || d.Key == 0 {
+		t.Errorf("the dynamic segment is %+v", d)
+	}
+	all, err := s.client.SharedMemory(s.ctx(), "")
+	if last := all[len(all)-1]; err != nil || last.Kind != dbusapi.SharedLock || last.Area != "a name" || last.Offset != 1024 {
+		t.Errorf("in the dynamic segment is %+v, %v", last, err)
 	}
 	if o, err := s.client.SharedMemory(s.ctx(), "other"); err != nil || len(o) != 0 {
 		t.Errorf("a segment that nobody has used has %v, %v", o, err)

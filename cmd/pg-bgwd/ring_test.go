@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,10 +46,8 @@ func TestRing(t *testing.T) {
 func ringMembers(t *testing.T) []string {
 	t.Helper()
 	members := []string{buildRing(t, ringSource+"/ring-member")}
-	if err := exec.Command("python3", "-c", `import sys, ctypes; assert sys.version_info >= (3, 11); ctypes.CDLL("libatomic.so.1")`).Run(); err == nil {
+	if hasPython(t) {
 		members = append(members, pythonMember(t))
-	} else if os.Getenv("CI") == "true" {
-		t.Fatalf("Python 3.11 with libatomic is needed: %v", err)
 	}
 	return members
 }
@@ -65,9 +64,13 @@ func buildRing(t *testing.T, source string) string {
 }
 
 // pythonMember runs the script with the package of this checkout.
-func pythonMember(t *testing.T) string {
+func pythonMember(t *testing.T) string { return pythonProgram(t, ringSource+"/ring-member.py") }
+
+// pythonProgram is a program that runs a script with the package of this
+// checkout.
+func pythonProgram(t *testing.T, source string) string {
 	t.Helper()
-	script, err := filepath.Abs(ringSource + "/ring-member.py")
+	script, err := filepath.Abs(source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +78,55 @@ func pythonMember(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(programs, "ring-member.sh")
-	text := fmt.Sprintf("#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH='%s' exec python3 '%s'\n", lib, script)
+	program := filepath.Join(programs, filepath.Base(source)+".sh")
+	text := fmt.Sprintf("#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH='%s' exec python3 -W error '%s' \"$0\"\n", lib, script)
 	if err := os.WriteFile(program, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return program
+}
+
+// hasPython reports whether the package pgbgw can run here; where the
+// environment promises that, it has to.
+func hasPython(t *testing.T) bool {
+	t.Helper()
+	err := exec.Command("python3", "-c", `import sys, ctypes; assert sys.version_info >= (3, 11); ctypes.CDLL("libatomic.so.1")`).Run()
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("Python 3.11 with libatomic is needed: %v", err)
+	}
+	return err == nil
+}
+
+func pythonWorker(t *testing.T, name, source string) string {
+	t.Helper()
+	if !hasPython(t) {
+		t.Skip("Python 3.11 with libatomic is needed")
+	}
+	return fmt.Sprintf("worker %q {\n  command = [\"/bin/sh\", %q]\n  flags = [\"shmem_access\"]\n  restart_time = 0\n}\n", name, pythonProgram(t, source))
+}
+
+// TestPythonWorker: the package pgbgw under a real supervisor.
+func TestPythonWorker(t *testing.T) {
+	s := start(t, nil, map[string]string{"workers.d/10.hcl": pythonWorker(t, "py", "../../contrib/python/tests/worker.py")})
+	s.poll("its words", func() bool {
+		log := s.log.String()
+		return strings.Contains(log, "python: ok") || strings.Contains(log, "Error")
+	})
+	if log := s.log.String(); !strings.Contains(log, "python: ok") || strings.Contains(log, "segment renewed") {
+		t.Error("the worker failed")
+	}
+}
+
+// TestHelloInPython runs the example worker in Python as TestHelloWorker does
+// that in Go.
+func TestHelloInPython(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": pythonWorker(t, "hello", "../../contrib/workers/hello/hello.py")})
+	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1 in this segment") })
+	if err := syscall.Kill(int(s.worker("hello").MainPID), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2 in this segment") })
+	if strings.Contains(s.log.String(), "segment renewed") {
+		t.Error("a clean end was taken for a crash")
+	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -35,15 +36,13 @@ func (b backend) SharedMemory(ctx context.Context, c dbusapi.Caller, segment str
 	}
 	l := newLook(b.d.supervisor.List())
 	for _, f := range files {
-		if err == nil && ctx.Err() == nil {
-			err = l.segment(f)
+		if ctx.Err() == nil {
+			l.segment(f)
 		}
 		f.Close()
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return l.objects, err
+	l.dynamics(ctx, b.d.dynamics, segment)
+	return l.objects, ctx.Err()
 }
 
 // files are the newest memory of the segment of that name, or with "" of all
@@ -98,29 +97,60 @@ func (l *look) add(o dbusapi.SharedObject) bool {
 	return true
 }
 
-func (l *look) segment(f *os.File) error {
+func (l *look) segment(f *os.File) {
 	r, err := shm.Inspect(int(f.Fd()))
 	if err != nil {
 		// A worker has overwritten the header: that is what there is to see.
 		l.add(dbusapi.SharedObject{Kind: dbusapi.SharedSegment, Segment: f.Name(), Workers: l.attached(f.Name()), Damage: err.Error()})
-		return nil
+		return
 	}
 	at := len(l.objects)
 	if !l.add(dbusapi.SharedObject{
 		Kind: dbusapi.SharedSegment, Segment: f.Name(), Size: r.Size, Free: r.Free, Incarnation: r.Incarnation,
 		Workers: l.attached(f.Name()), Damage: r.Damage, Cut: r.Cut,
 	}) {
-		return nil
+		return
 	}
 	for i := range r.Areas {
 		a := &r.Areas[i]
 		if !l.add(dbusapi.SharedObject{Kind: dbusapi.SharedArea, Segment: f.Name(), Area: a.Name, Offset: a.Offset, Size: a.Size}) ||
 			!l.contents(f.Name(), a.Name, &a.Contents) {
 			l.objects[at].Cut = true
-			return nil
+			return
 		}
 	}
-	return nil
+}
+
+// dynamics adds the dynamic segments of a segment, or with "" of all, in the
+// order of their segments and names, and what lies in them.
+func (l *look) dynamics(ctx context.Context, all *dynamics, segment string) {
+	list := all.list()
+	slices.SortFunc(list, func(a, b dynamicInfo) int {
+		return cmp.Or(cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Handle, b.Handle))
+	})
+	for _, d := range list {
+		if ctx.Err() != nil || segment != "" && d.Segment != segment {
+			continue
+		}
+		o := dbusapi.SharedObject{Kind: dbusapi.SharedDynamic, Segment: d.Segment, Area: d.Name, Key: uint64(d.Handle), Size: d.Size, Pinned: d.Pinned}
+		for _, run := range d.Mapped {
+			if w, ok := l.bySlot[run.Handle.Slot]; ok && w.Handle == run.Handle && w.Start == run.Start {
+				o.Workers = append(o.Workers, workerText(w))
+			}
+		}
+		slices.Sort(o.Workers)
+		var c shm.Contents
+		err := all.inspect(d.Handle, func(fd int, size uint64) {
+			var err error
+			if c, o.Cut, err = shm.InspectMemory(fd, size); err != nil {
+				o.Damage = err.Error()
+			}
+		})
+		// One that is gone meanwhile is left out.
+		if err == nil && (!l.add(o) || !l.contents(d.Segment, cmp.Or(d.Name, fmt.Sprint("dynamic ", d.Handle)), &c)) {
+			return
+		}
+	}
 }
 
 // contents adds what lies in an area, in its order there.

@@ -38,6 +38,7 @@ it must not use what its parent opened.
 
 from ._atomic import NoAtomics
 from ._barrier import Barrier, ConditionVariable
+from ._dynamic import DynamicSegment
 from ._environment import BackgroundWorker, Handle
 from ._errors import (AreaSize, Damaged, Detached, Error, NoPeer, NotAttached,
                       NotWorker, Refused, SupervisorDied, Taken, Timeout, Unfinished, WouldBlock)
@@ -49,7 +50,7 @@ from ._toc import TOC
 from ._worker import NEVER_RESTART, Worker
 
 __all__ = [
-    "AreaSize", "BackgroundWorker", "Barrier", "ConditionVariable", "Damaged", "Detached", "Error",
+    "AreaSize", "BackgroundWorker", "Barrier", "ConditionVariable", "Damaged", "Detached", "DynamicSegment", "Error",
     "Event", "Handle", "Lock", "MAX_MESSAGE", "NEVER_RESTART", "NoAtomics", "NoPeer",
     "NotAttached", "NotWorker", "Queue", "Receiver", "Refused", "Sender", "Slot", "Slots", "State",
     "Status", "SupervisorDied", "TOC", "Taken", "Timeout", "Unfinished", "Worker", "WouldBlock",

@@ -25,7 +25,7 @@ class Lock:
         if memory.size < MIN_SIZE or memory.address % 8:
             raise Error(f"a lock has {MIN_SIZE} bytes at least, from a multiple of 8 on")
         self._party = party
-        self._memory = memory
+        self.memory = self._memory = memory
         self._places = min(_MOST, (memory.size - _HEADER) // 16)
         self._holder = memory.word64(16)
         self._waiters = [memory.word64(_HEADER + 8 * i) for i in range(self._places)]

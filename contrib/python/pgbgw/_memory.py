@@ -19,7 +19,7 @@ _MUST_KNOW = 0xffffffff00000000
 
 class Memory:
     """A part of what is mapped: bytes from an address on. The mapping stays as
-    long as the process: a late access is no fault."""
+    long as the view: a late access is no fault."""
 
     __slots__ = ("view", "address", "size")
 
@@ -33,6 +33,9 @@ class Memory:
             raise ValueError(f"{size} bytes at {offset} are not in {self.size}")
         return Memory(self.view[offset:offset + size], self.address + offset)
 
+    def contains(self, other):
+        return self.address <= other.address < self.address + self.size
+
     def word32(self, offset):
         return Word32(self.address + offset)
 
@@ -43,10 +46,12 @@ class Memory:
 _mapped = []  # for ever
 
 
-def map_fd(fd, size, writable):
+def map_fd(fd, size, writable, keep=True):
+    """Without keep it is unmapped when nobody has a view of it any more."""
     access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     m = mmap.mmap(fd, size, mmap.MAP_SHARED, access)
-    _mapped.append(m)
+    if keep:
+        _mapped.append(m)
     view = memoryview(m)
     if writable:
         address = ctypes.addressof(ctypes.c_char.from_buffer(m))

@@ -48,6 +48,12 @@ class Party:
                 raise Timeout("the time has passed")
             self.latch.sleep(deadline)
 
+    def end_in(self, memory):
+        """Gives up what this process holds in some memory."""
+        for h in [h for h in self.holds if memory.contains(h.memory)]:
+            self.holds.discard(h)
+            h.abandon()
+
     def end_all(self):
         holds, self.holds = self.holds, set()
         for h in holds:

@@ -80,6 +80,7 @@ class _End:
 
     def __init__(self, queue, mine, theirs, my_flag, their_flag):
         self._q = queue
+        self.memory = queue._memory
         self._party = queue.party
         self._state = queue._state
         self._ring = queue._ring

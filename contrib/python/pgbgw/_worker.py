@@ -8,6 +8,7 @@ import stat
 from . import _atomic, _environment, _latch, control
 from ._barrier import Barrier, ConditionVariable
 from ._client import Client
+from ._dynamic import Table
 from ._errors import Error, NotAttached, SupervisorDied
 from ._lock import Lock
 from ._party import Party
@@ -48,6 +49,7 @@ class Worker:
         self._attached = False
         self._party = None
         self._slots = None
+        self._dynamics = Table(self._call, lambda memory: self._party and self._party.end_in(memory))
         self._client = Client(self._fds["control"]) if "control" in self._fds else None
         event = self._fds.get("latch")
         if event is None:
@@ -97,6 +99,7 @@ class Worker:
     def _detach(self, timeout):
         if not self._attached:
             return
+        self._dynamics.leave()
         if self._party:
             self._party.end_all()
         self._attached = False
@@ -248,6 +251,36 @@ class Worker:
 
     def open_barrier(self, data):
         return Barrier.open(self._asparty(), data)
+
+    def create_dynamic(self, size):
+        """A new DynamicSegment of size bytes, all 0 (dsm_create). Refused with
+        EDQUOT at a limit."""
+        self._inside()
+        return self._dynamics.ask(control.Record(control.Type.DYNAMIC_CREATE, size=size))[0]
+
+    def attach_dynamic(self, handle):
+        """The DynamicSegment of that handle (dsm_attach). Refused with ENOENT
+        if there is none any more (BGW-136), with EEXIST if this process has it
+        (BGW-137)."""
+        self._inside()
+        return self._dynamics.ask(control.Record(control.Type.DYNAMIC_ATTACH, segment=handle))[0]
+
+    def find_dynamic(self, handle):
+        """The one of that handle if this process has it (dsm_find_mapping), or
+        None."""
+        return self._dynamics.all.get(handle)
+
+    def unpin_dynamic(self, handle):
+        """Ends what DynamicSegment.pin began; this process need not have it."""
+        self._call(control.Record(control.Type.DYNAMIC_UNPIN, segment=handle))
+
+    def named_dynamic(self, name, size, init=None):
+        """(segment, found): for all workers of this segment the same
+        (GetNamedDSMSegment). Who asks first makes it, and init(data) fills it,
+        while all others wait: it runs once, however many ask (BGW-139). If it
+        raises, or its process ends, the next one begins anew."""
+        self._inside()
+        return self._dynamics.named(name, size, init)
 
     def _inside(self):
         if not self._attached:
