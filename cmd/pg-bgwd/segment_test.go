@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,4 +88,56 @@ func TestGarbageOnTheControlSocket(t *testing.T) {
 `, testProgram()) + sleeper("one", "")})
 	s.poll("the complaint", func() bool { return strings.Contains(s.log.String(), "control socket is closed") })
 	s.state("one", "running")
+}
+
+// TestCrashStaysInItsSegment: of two segments of 50 attached workers one
+// crashes: each of its workers starts anew, and each of the other keeps its pid
+// (BGW-058, BGW-068, in the wording of the design).
+func TestCrashStaysInItsSegment(t *testing.T) {
+	const each = 50
+	var files strings.Builder
+	for _, segment := range []string{"one", "two"} {
+		for i := range each {
+			fmt.Fprintf(&files, `worker "%s-%d" {
+  command      = ["/bin/sleep", "1000"]
+  flags        = ["shmem_access"]
+  restart_time = 3600
+  segment      = %q
+  attach       = "always"
+}
+`, segment, i, segment)
+		}
+	}
+	s := start(t, startBus(t), map[string]string{
+		"pg-bgw.hcl":       "segment \"one\" {\n  size = \"2MiB\"\n}\nsegment \"two\" {\n  size = \"2MiB\"\n}\n",
+		"workers.d/10.hcl": files.String(),
+	})
+	// pids are those of a segment's attached workers that run in their nth start.
+	pids := func(segment string, start uint64) map[string]uint32 {
+		all, err := s.client.Workers(s.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := map[string]uint32{}
+		for _, w := range all {
+			if w.Definition.Segment == segment && w.Attached && w.State == "running" && w.StartNumber == start {
+				m[w.Label] = w.MainPID
+			}
+		}
+		return m
+	}
+	s.poll("all run", func() bool { return len(pids("one", 1)) == each && len(pids("two", 1)) == each })
+	one, two := pids("one", 1), pids("two", 1)
+	if err := syscall.Kill(int(one["one-7"]), syscall.SIGSEGV); err != nil {
+		t.Fatal(err)
+	}
+	s.poll("all of one run anew", func() bool { return len(pids("one", 2)) == each })
+	for label, pid := range pids("one", 2) {
+		if pid == one[label] {
+			t.Errorf("%s has its pid still", label)
+		}
+	}
+	if after := pids("two", 1); !maps.Equal(after, two) {
+		t.Errorf("the other segment had %v and has %v", two, after)
+	}
 }
