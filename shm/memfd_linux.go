@@ -13,10 +13,13 @@ import (
 
 const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 
-// newMemfd makes an unsealed memfd, close-on-exec, of mode. MFD_NOEXEC_SEAL is
-// known from Linux 6.3 on, and demanded by vm.memfd_noexec=2.
-func newMemfd(name string, mode uint32) (*os.File, error) {
-	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+// newMemfd makes an unsealed memfd, close-on-exec, of mode.
+func newMemfd(name string, mode uint32) (*os.File, error) { return newMemfdWith(name, mode, 0) }
+
+// newMemfdWith is newMemfd with more flags. MFD_NOEXEC_SEAL is known from Linux
+// 6.3 on, and demanded by vm.memfd_noexec=2.
+func newMemfdWith(name string, mode uint32, flags int) (*os.File, error) {
+	flags |= unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL {
 		fd, err = unix.MemfdCreate(name, flags)
@@ -59,7 +62,7 @@ func checkRoom(size int64) error {
 func allocate(f *os.File, size int64) error {
 	const piece = 16 << 20
 	for at := int64(0); at < size; {
-		n := min(piece, size-at)
+		n := min(piece, size-at) // a huge page is a whole piece, or a part of one
 		switch err := unix.Fallocate(int(f.Fd()), 0, at, n); err {
 		case nil:
 			at += n
@@ -135,11 +138,46 @@ func readAt(fd int, b []byte, offset uint64) (n int, err error) {
 	return n, nil
 }
 
+// writeHeader writes to a file that nobody else has yet. It maps it, as a file of
+// huge pages cannot be written.
 func writeHeader(f *os.File, h *[headerSize]byte) error {
-	if _, err := f.WriteAt(h[:], 0); err != nil {
-		return fmt.Errorf("write header: %w", err)
+	page, err := pageSize(f)
+	if err != nil {
+		return err
 	}
-	return nil
+	m, err := mapMemory(int(f.Fd()), page, true)
+	if err != nil {
+		return err
+	}
+	copy(m, h[:])
+	return m.unmap()
+}
+
+// pageSize is the size in bytes of the pages that f consists of.
+func pageSize(f *os.File) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
+	}
+	return uint64(st.Blksize), nil
+}
+
+// newHugeMemfd makes a memfd of size bytes, rounded up to whole huge pages of the
+// machine's default size, all of them allocated.
+func newHugeMemfd(name string, size int64) (f *os.File, rounded int64, err error) {
+	if f, err = newMemfdWith(name, 0o600, unix.MFD_HUGETLB); err != nil {
+		return nil, 0, err
+	}
+	page, err := pageSize(f)
+	if err == nil {
+		rounded = (size + int64(page) - 1) / int64(page) * int64(page)
+		err = allocate(f, rounded)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, rounded, nil
 }
 
 // mapMemory maps size bytes of fd, shared; size was checked against the file.

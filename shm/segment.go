@@ -24,6 +24,17 @@ type Segment struct {
 // caller's cgroup): about 0.35 µs per 4 KiB. The error wraps syscall.ENOSPC,
 // ENOMEM or EFBIG where memory or a limit forbids it.
 func Create(name string, size int64) (*Segment, error) {
+	return newSegment(name, size, (*Segment).create)
+}
+
+// CreateHuge is Create with huge pages of the machine's default size, up to
+// which size is rounded. ENOSPC or ENOMEM (wrapped) where not so many are free,
+// ENOSYS or EINVAL where the kernel has none.
+func CreateHuge(name string, size int64) (*Segment, error) {
+	return newSegment(name, size, (*Segment).createHuge)
+}
+
+func newSegment(name string, size int64, create func(*Segment) error) (*Segment, error) {
 	if err := checkSegmentName(name); err != nil {
 		return nil, err
 	}
@@ -36,7 +47,7 @@ func Create(name string, size int64) (*Segment, error) {
 		return nil, fmt.Errorf("cannot create segment %q: %w", name, err)
 	}
 	s := &Segment{name: name, size: size, incarnation: incarnation}
-	if err := s.create(); err != nil {
+	if err := create(s); err != nil {
 		return nil, fmt.Errorf("cannot create segment %q of %d bytes: %w%s", name, size, err, advice(err))
 	}
 	return s, nil
@@ -50,8 +61,29 @@ func (s *Segment) create() error {
 	if err != nil {
 		return err
 	}
+	if err := allocate(f, s.size); err != nil {
+		f.Close()
+		return err
+	}
+	return s.finish(f)
+}
+
+func (s *Segment) createHuge() error {
+	f, size, err := newHugeMemfd("pgbgw-"+s.name, s.size)
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.ENOMEM):
+		return fmt.Errorf("not so many huge pages are free (vm.nr_hugepages): %w", err)
+	case err != nil:
+		return fmt.Errorf("huge pages: %w", err)
+	}
+	s.size = size
+	return s.finish(f)
+}
+
+// finish fills and takes over f, whose memory is allocated.
+func (s *Segment) finish(f *os.File) error {
 	h := newSegmentHeader(s.name, uint64(s.size), s.incarnation)
-	if err := errors.Join(allocate(f, s.size), writeHeader(f, h.bytes()), seal(f)); err != nil {
+	if err := errors.Join(writeHeader(f, h.bytes()), seal(f)); err != nil {
 		f.Close()
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,4 +141,30 @@ func TestCrashStaysInItsSegment(t *testing.T) {
 	if after := pids("two", 1); !maps.Equal(after, two) {
 		t.Errorf("the other segment had %v and has %v", two, after)
 	}
+}
+
+// TestHugePages: "try" does without where there are not as many, and says so;
+// "on" does not.
+func TestHugePages(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{
+		"pg-bgw.hcl": `segment "try" {
+  size       = "4MiB"
+  huge_pages = "try"
+}
+segment "on" {
+  size       = "1TiB"
+  huge_pages = "on"
+}
+`,
+		"workers.d/10.hcl": attacher("a", "try") + attacher("b", "on"),
+	})
+	s.attached("a")
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil && strings.Contains(string(b), "HugePages_Free:        0\n") &&
+		!strings.Contains(s.log.String(), "a segment has no huge pages") {
+		t.Error("it does not say that there are no huge pages")
+	}
+	s.poll("the failure", func() bool {
+		w := s.worker("b")
+		return w.MainPID == 0 && strings.Contains(w.Reason, "huge pages")
+	})
 }

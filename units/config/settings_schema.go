@@ -56,12 +56,9 @@ func settingsMoved(main string) []moved {
 var segmentSchema = schema[Segment]{attrs: []attr[Segment]{
 	{name: "size", typ: "size", def: `"64MiB"`, doc: "Size of the shared memory, a multiple of the page size; 2MiB to 1TiB.",
 		set: func(v *value, s *Segment) { v.pages(&s.Size) }},
-	{name: "huge_pages", typ: anyOf(hugePagesNames), def: `"off"`, doc: "Whether huge pages are used. This version has none: only off is accepted.",
+	{name: "huge_pages", typ: anyOf(hugePagesNames), def: `"off"`, doc: "Whether the memory consists of huge pages: never, where as many are free (vm.nr_hugepages), or always, so that no worker of the segment can start without. The size is rounded up to them.",
 		set: func(v *value, s *Segment) {
 			word(v, &s.HugePages, parser[HugePages](hugePagesNames), hugePagesNames)
-			if s.HugePages != HugePagesOff {
-				v.wrong("this version has no huge pages", `Write "off", or leave it out.`)
-			}
 		}},
 }}
 

@@ -211,6 +211,7 @@ func (d *Daemon) takeRuntimeDir() error {
 }
 
 func (d *Daemon) buildMemory() (err error) {
+	d.segments.log = d.log
 	if d.slots, err = shm.CreateSlots(d.config().Settings.MaxWorkerProcesses); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (s *segments) files(name string) ([]*os.File, error) {
 	defer s.mu.Unlock()
 	names := slices.Sorted(maps.Keys(s.current))
 	if name != "" {
-		if _, ok := s.sizes[name]; !ok && s.current[name].memory == nil {
+		if _, ok := s.shapes[name]; !ok && s.current[name].memory == nil {
 			return nil, dbusapi.Errorf(dbusapi.ErrorInvalidArgs, "segment: there is no segment %q", name)
 		}
 		names = slices.DeleteFunc(names, func(n string) bool { return n != name })

@@ -1,10 +1,14 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 
+	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
 	"github.com/pg-bgw/pg-bgw/shm"
+	"github.com/pg-bgw/pg-bgw/units/config"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,7 +17,8 @@ import (
 // ever used. Memory is made when the first worker needs it.
 type segments struct {
 	mu      sync.Mutex
-	sizes   map[string]int64 // of the configuration
+	log     *slog.Logger
+	shapes  map[string]config.Segment // of the configuration
 	current map[string]incarnation
 	latches []int // by slot; 0: not made yet
 }
@@ -24,21 +29,25 @@ type incarnation struct {
 }
 
 func newSegments() *segments {
-	return &segments{sizes: map[string]int64{}, current: map[string]incarnation{}}
+	return &segments{current: map[string]incarnation{}}
 }
 
-// configure sets the sizes that segments have when they are made next.
-func (s *segments) configure(sizes map[string]int64) {
+// configure sets what segments are like when they are made next.
+func (s *segments) configure(all []config.Segment) {
+	shapes := map[string]config.Segment{}
+	for _, c := range all {
+		shapes[c.Name] = c
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sizes = sizes
+	s.shapes = shapes
 }
 
 // known reports whether the administrator has defined a segment of that name.
 func (s *segments) known(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.sizes[name]
+	_, ok := s.shapes[name]
 	return ok
 }
 
@@ -54,11 +63,7 @@ func (s *segments) get(name string, number uint64) (*shm.Segment, error) {
 	case have.number > number:
 		return nil, fmt.Errorf("segment %q was renewed meanwhile", name)
 	}
-	size := s.sizes[name]
-	if size == 0 {
-		size = shm.DefaultSize
-	}
-	memory, err := shm.Create(name, size)
+	memory, err := s.create(name)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +72,24 @@ func (s *segments) get(name string, number uint64) (*shm.Segment, error) {
 	}
 	s.current[name] = incarnation{number, memory}
 	return memory, nil
+}
+
+// create makes the memory as the configuration says.
+func (s *segments) create(name string) (*shm.Segment, error) {
+	shape, ok := s.shapes[name]
+	if !ok {
+		shape.Size = shm.DefaultSize
+	}
+	size := int64(shape.Size)
+	if shape.HugePages == config.HugePagesOff {
+		return shm.Create(name, size)
+	}
+	memory, err := shm.CreateHuge(name, size)
+	if err == nil || shape.HugePages == config.HugePagesOn {
+		return memory, err
+	}
+	s.log.Log(context.Background(), journal.LevelNotice, "a segment has no huge pages", "segment", name, "error", err)
+	return shm.Create(name, size)
 }
 
 // latch returns the eventfd of a slot's latch, which is kept over restarts and

@@ -54,11 +54,7 @@ func (d *Daemon) load() (*config.Config, error) {
 
 // apply makes c what holds: nothing in it can fail any more.
 func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
-	sizes := map[string]int64{}
-	for _, s := range c.Segments {
-		sizes[s.Name] = int64(s.Size)
-	}
-	d.segments.configure(sizes)
+	d.segments.configure(c.Segments)
 	d.dynamics.configure(dynamicLimits{
 		perWorker: c.Settings.MaxDynamicSegmentsPerWorker, perUser: c.Settings.MaxDynamicSegments, bytes: c.Settings.DynamicMemoryMax,
 	})
