@@ -14,7 +14,8 @@ type Connection struct {
 	Options  string // libpq's options, as in "-c statement_timeout=5s"; at most MaxOptions bytes
 
 	// Absolute paths of files that the daemon reads at each start, for the
-	// worker and nobody else; empty: none.
+	// worker and nobody else; empty: none. A secret may also be a descriptor that
+	// the daemon was passed by its service manager: SecretDescriptor and its name.
 	PasswordFile    string // its first line is the password
 	CertificateFile string // PEM; goes with KeyFile
 	KeyFile         string // PEM, not encrypted
@@ -25,15 +26,25 @@ type Connection struct {
 // (MAX_STARTUP_PACKET_LENGTH).
 const MaxOptions = 4096
 
+// SecretDescriptor begins the name of a secret that is a descriptor of the
+// daemon's and no path: "fd:clerk" (sd_listen_fds_with_names(3)).
+const SecretDescriptor = "fd:"
+
 func (c *Connection) check(fs *Faults) {
 	checkText(fs, "connection.database", c.Database, MaxIdent, false)
 	checkText(fs, "connection.role", c.Role, MaxIdent, false)
 	checkText(fs, "connection.options", c.Options, MaxOptions, false)
-	for _, f := range []struct{ field, path string }{
-		{"connection.password_file", c.PasswordFile},
-		{"connection.certificate_file", c.CertificateFile},
-		{"connection.key_file", c.KeyFile},
+	for _, f := range []struct {
+		field, path string
+		secret      bool
+	}{
+		{"connection.password_file", c.PasswordFile, true},
+		{"connection.certificate_file", c.CertificateFile, false},
+		{"connection.key_file", c.KeyFile, true},
 	} {
+		if name, ok := strings.CutPrefix(f.path, SecretDescriptor); ok && f.secret && ValidLabel(name) {
+			continue
+		}
 		if f.path != "" && (!filepath.IsAbs(f.path) || strings.ContainsRune(f.path, 0)) {
 			fs.add(f.field, `write the whole path, as in "/etc/pg-bgw/secrets/`+filepath.Base(strings.ReplaceAll(f.path, "\x00", ""))+`"`, "%q is not an absolute path", f.path)
 		}

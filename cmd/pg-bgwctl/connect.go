@@ -70,8 +70,8 @@ func (a *app) connections(c *config.Config, o config.Options) ([]config.Diagnost
 	if a.wantsJSON() || a.quiet {
 		return failures, nil
 	}
-	for _, label := range open {
-		fmt.Fprintf(a.out, "template %q: not tried, its argument decides where it connects to\n", safe(label))
+	for _, text := range open {
+		fmt.Fprintf(a.out, "%s\n", safe(text))
 	}
 	end := "no mistakes"
 	if len(failures) > 0 {
@@ -81,14 +81,18 @@ func (a *app) connections(c *config.Config, o config.Options) ([]config.Diagnost
 	return failures, err
 }
 
-// loginsOf lists each server's own session and each different login of workers and templates, and the templates whose
-// argument decides.
+// loginsOf lists each server's own session and each different login of workers and templates, and says which cannot be
+// tried, and why.
 func loginsOf(c *config.Config) (logins []login, open []string) {
 	for _, s := range c.Servers {
 		logins = append(logins, login{Who: []string{fmt.Sprintf("server %q", s.Label)}, Server: s})
 	}
 	add := func(kind string, w units.Worker) {
 		if !w.Connects() {
+			return
+		}
+		if conn := w.Connection; conn != nil && (strings.HasPrefix(conn.PasswordFile, units.SecretDescriptor) || strings.HasPrefix(conn.KeyFile, units.SecretDescriptor)) {
+			open = append(open, fmt.Sprintf("%s %q: not tried, only the service was passed its secret", kind, w.Label))
 			return
 		}
 		l := login{Who: []string{fmt.Sprintf("%s %q", kind, w.Label)}, Origin: c.Origin(w.Label), Worker: &w, User: w.User}
@@ -110,7 +114,7 @@ func loginsOf(c *config.Config) (logins []login, open []string) {
 		if w, fixed := c.Templates[i].Fixed(); fixed {
 			add("template", w)
 		} else {
-			open = append(open, c.Templates[i].Label)
+			open = append(open, fmt.Sprintf("template %q: not tried, its argument decides where it connects to", c.Templates[i].Label))
 		}
 	}
 	return logins, open
@@ -228,7 +232,7 @@ func (l *login) try(ctx context.Context) tried {
 	var tr server.Trial
 	if l.Worker == nil {
 		tr = known.Try(ctx)
-	} else if made, err := server.NewLogin(c, l.Worker); err != nil {
+	} else if made, err := server.NewLogin(c, l.Worker, nil); err != nil {
 		tr = server.Trial{Why: server.WhyConfig, Problem: err.Error()}
 	} else if l.User == "" || l.User == me {
 		tr = made.Try(ctx)

@@ -67,6 +67,7 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 		}
 		text.WriteString(connecting(tt.label, conn))
 	}
+	text.WriteString(connecting("passed", "role = \"clerk\"\npassword_file = \"fd:clerk\""))
 	dir := directory(t, map[string]string{
 		"main.hcl":    fmt.Sprintf("server \"main\" {\n  conninfo = \"host=%s user=postgres\"\n}\n", c.dir),
 		"workers.hcl": text.String(),
@@ -107,7 +108,7 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 		}
 	}
 	code, out, _ = program(t, nil, "", args...)
-	for _, want := range []string{"\nserver \"main\": connects to database \"postgres\" as role \"postgres\"\n", "\nworker \"peer\": connects to database", "\ntemplate \"t\": not tried",
+	for _, want := range []string{"\nserver \"main\": connects to database \"postgres\" as role \"postgres\"\n", "\nworker \"peer\": connects to database", "\ntemplate \"t\": not tried", "\nworker \"passed\": not tried",
 		"\n21 connections: " + fmt.Sprint(failures) + " failed\n", "\n  - let user \"nobody\" be the role, in " + c.data + "/pg_ident.conf: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("exit %d, %q is missing in\n%s", code, want, out)

@@ -154,6 +154,46 @@ func TestPasswordWorker(t *testing.T) {
 	}
 }
 
+// TestPassedPassword: a password in a file of root's, which the unprivileged
+// service was started with as a descriptor, reaches the one worker, and no
+// other process of the service's user can get at it in any way. When the file
+// is written anew, the next start has the new one.
+func TestPassedPassword(t *testing.T) {
+	needLandlock(t)
+	need(t, "setpriv")
+	c := newCluster(t)
+	c.hba("local all clerk scram-sha-256\nlocal all all trust\n", "")
+	c.start()
+	c.query("create role clerk login password 'geheim'")
+	s := unprivileged(t, nil)
+	s.as = nil
+	mustRun(t, "chown", "-R", strconv.Itoa(nobody), s.dir)
+	file := s.secret("secret", "falsch\n") // root's
+	s.wrap = []string{"/bin/sh", "-c", `exec 3<"$0"; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=clerk exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`, file}
+	s.file("pg-bgw.hcl", c.block("main"))
+	s.file("workers.d/10.hcl", shell("clerk", fmt.Sprintf(`cd %s; psql -wqAt -c "select current_user" > report.new 2>&1 || exit 1; mv report.new report; exec sleep 1000`, s.dir),
+		connects+"  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    password_file = \"fd:clerk\"\n  }\n")+
+		shell("spy", fmt.Sprintf(`cd %s; cat secret /proc/$PPID/fd/3 > spied.new 2>&1; mv spied.new spied; exec sleep 1000`, s.dir), "  flags = [\"shmem_access\"]\n")+
+		shell("other", "exec sleep 1000", connects+"  connection {\n    password_file = \"fd:other\"\n  }\n"))
+	s.run()
+	s.until("READY=1")
+	s.connect()
+	s.state("clerk", "restarting")
+	if err := os.WriteFile(file, []byte("geheim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Start(s.ctx(), s.worker("clerk").Handle); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.made("report"); got != "clerk" {
+		t.Errorf("the worker says %q", got)
+	}
+	if got := s.made("spied"); strings.Count(got, "Permission denied") != 2 {
+		t.Errorf("another process of the user sees %q", got)
+	}
+	s.wait("why it is not started", func() bool { return strings.Contains(s.worker("other").Reason, "OpenFile=/PATH:other") })
+}
+
 // TestConnectionNotRequested: whoever registers a worker with a database or a
 // role, and without the flag, or with names that no server has, is told of the
 // key (BGW-120). That files are refused for it is tested in units/config.

@@ -121,3 +121,16 @@ func (v *value) path(dst *string, example string) {
 	}
 	*dst = filepath.Clean(s)
 }
+
+// secret reads the path of a secret, or the name of a descriptor.
+func (v *value) secret(dst *string, example string) {
+	if s, ok := v.text(); ok {
+		if name, fd := strings.CutPrefix(s, units.SecretDescriptor); !fd {
+			v.path(dst, example)
+		} else if !units.ValidLabel(name) {
+			v.wrong(fmt.Sprintf("%q cannot be the name of a descriptor", name), `Write it as in "fd:clerk"; use `+units.LabelForm+".")
+		} else {
+			*dst = s
+		}
+	}
+}

@@ -54,7 +54,7 @@ const everyAttribute = `worker "w" {
     options  = "-c a=b"
     password_file    = "/p"
     certificate_file = "/c//c"
-    key_file         = "/k"
+    key_file         = "fd:k"
   }
   restart_backoff {
     factor  = 1.5
@@ -92,7 +92,7 @@ const everyAttributeJSON = `{"worker": {"w": {
   "environment": {"A": "b", "N": 1, "T": true, "x-y": ""}, "kill_signal": 2, "kill_timeout": "infinity",
   "segment": "main", "attach": "never", "user": "other",
   "on_server_stop": "keep", "on_server_crash": "keep", "stop_on_demotion": "false",
-  "connection": {"database": "d", "role": "r", "options": "-c a=b", "password_file": "/p", "certificate_file": "/c/c", "key_file": "/k"},
+  "connection": {"database": "d", "role": "r", "options": "-c a=b", "password_file": "/p", "certificate_file": "/c/c", "key_file": "fd:k"},
   "restart_backoff": {"factor": 1.5, "max": "5min", "jitter": "0.25", "healthy": 3600},
   "resources": {"memory_max": 268435456, "memory_high": "max", "memory_swap_max": "0", "oom_group": "false", "cpu_weight": 50, "cpu_max": "150%",
     "pids_max": 64, "io_weight": 10, "oom_score_adj": 200, "nice": -5, "nofile": 1024, "core": "max"},
@@ -109,7 +109,7 @@ func TestEveryAttribute(t *testing.T) {
 		StartTime: units.ConsistentState, RestartTime: 90,
 		Command: []string{"/bin/sleep", "10", "a b"},
 		MainArg: math.MaxUint64, Extra: []byte("\x00\x01\xff"),
-		Connection: &units.Connection{Database: "d", Role: "r", Options: "-c a=b", PasswordFile: "/p", CertificateFile: "/c/c", KeyFile: "/k"},
+		Connection: &units.Connection{Database: "d", Role: "r", Options: "-c a=b", PasswordFile: "/p", CertificateFile: "/c/c", KeyFile: "fd:k"},
 		Resources: units.Resources{
 			Cgroup: map[string]string{
 				"memory.max": "268435456", "memory.high": "max", "memory.swap.max": "0", "cpu.weight": "50",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +20,13 @@ import (
 type Login struct {
 	Env   map[string]string // libpq's variables, without those of Files
 	Files []LoginFile
+
+	passed Passed
 }
+
+// Passed are open files that this process was started with, by their names: a
+// secret among them need not be one that its user can open.
+type Passed map[string]*os.File
 
 // A LoginFile is a file that only the worker may read. It gets the content by
 // a descriptor of that name, whose path in /proc is the value of the variable.
@@ -32,10 +39,10 @@ type LoginFile struct {
 // NewLogin makes the login of w, to which defaults have been applied, at the
 // server of c, nil for none: then libpq's defaults count beneath what the
 // definition says. It reads the files that c and the definition name, as the
-// user of this process, and refuses a secret that others can read. It fails as
-// [Config.Check] does as well.
-func NewLogin(c *Config, w *units.Worker) (*Login, error) {
-	l := &Login{Env: map[string]string{}}
+// user of this process or from what it was passed, and refuses a secret that
+// others can read. It fails as [Config.Check] does as well.
+func NewLogin(c *Config, w *units.Worker, passed Passed) (*Login, error) {
+	l := &Login{Env: map[string]string{}, passed: passed}
 	if c != nil && w.Environment["PGSERVICE"] == "" { // a service of its own has all of it
 		env, err := LibpqEnv(*c)
 		if err != nil {
@@ -85,7 +92,7 @@ const leaveOption = "-c client_connection_check_interval=1s"
 // the server's own says of the worker's role.
 func (l *Login) password(file string) error {
 	if file != "" {
-		password, err := readPassword(file)
+		password, err := l.readPassword(file)
 		if err != nil {
 			return err
 		}
@@ -97,7 +104,7 @@ func (l *Login) password(file string) error {
 	if shared == "" {
 		return nil
 	}
-	text, err := readSecret("password file", shared)
+	text, err := l.readSecret("password file", shared)
 	if errors.Is(err, fs.ErrNotExist) { // libpq does without it as well
 		return nil
 	} else if err != nil {
@@ -120,10 +127,10 @@ func (l *Login) certificate(conn *units.Connection) error {
 		l.Files = append(l.Files, LoginFile{"sslcert", "PGSSLCERT", text})
 	}
 	key := cmp.Or(conn.KeyFile, l.Env["PGSSLKEY"])
-	if !filepath.IsAbs(key) {
+	if key == "" || !filepath.IsAbs(key) && key != conn.KeyFile {
 		return nil
 	}
-	text, err := readPEM("key", key, readSecret)
+	text, err := readPEM("key", key, l.readSecret)
 	if err != nil {
 		return err
 	}

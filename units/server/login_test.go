@@ -70,7 +70,7 @@ func TestLogin(t *testing.T) {
 	} {
 		w := connector(tt.c)
 		w.Environment = tt.env
-		l, err := NewLogin(&Config{Conninfo: tt.conninfo}, w)
+		l, err := NewLogin(&Config{Conninfo: tt.conninfo}, w, nil)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -83,7 +83,7 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%s: got\n%s\n%s\nwant\n%s\n%s", tt.name, got, &files, tt.want, tt.files)
 		}
 	}
-	if l, err := NewLogin(nil, connector(units.Connection{Role: "r"})); err != nil || environ(l) != "PGAPPNAME=w\nPGUSER=r\nPGBGW_CONNECTION=application_name=w user=r" {
+	if l, err := NewLogin(nil, connector(units.Connection{Role: "r"}), nil); err != nil || environ(l) != "PGAPPNAME=w\nPGUSER=r\nPGBGW_CONNECTION=application_name=w user=r" {
 		t.Errorf("without a server: %v, %v", l, err)
 	}
 }
@@ -110,15 +110,15 @@ func TestSharedPasswordFile(t *testing.T) {
 		"clerk": "h:5432:*:clerk:one\n" + `h:5432:d\:b:clerk:th\:ree` + "\n*:*:*:*:six:seven\n",
 		"boss":  "*:*:*:boss:two\n*:*:*:*:six:seven\n",
 	} {
-		l, err := NewLogin(&Config{Conninfo: "host=h user=u passfile=" + path}, connector(units.Connection{Role: role}))
+		l, err := NewLogin(&Config{Conninfo: "host=h user=u passfile=" + path}, connector(units.Connection{Role: role}), nil)
 		if err != nil || len(l.Files) != 1 || string(l.Files[0].Content) != want {
 			t.Errorf("%s gets %+v, %v, not %q", role, l, err, want)
 		}
 	}
-	if l, err := NewLogin(&Config{Conninfo: "host=h user=u passfile=/nosuch"}, connector(units.Connection{})); err != nil || strings.Contains(environ(l), "PASS") {
+	if l, err := NewLogin(&Config{Conninfo: "host=h user=u passfile=/nosuch"}, connector(units.Connection{}), nil); err != nil || strings.Contains(environ(l), "PASS") {
 		t.Errorf("a file that is not there: %v, %v", l, err)
 	}
-	l, err := NewLogin(&Config{Conninfo: "host=/run/x user=clerk passfile=" + path}, connector(units.Connection{}))
+	l, err := NewLogin(&Config{Conninfo: "host=/run/x user=clerk passfile=" + path}, connector(units.Connection{}), nil)
 	if err != nil || !strings.Contains(string(l.Files[0].Content), "eight") || strings.Contains(string(l.Files[0].Content), "one") {
 		t.Errorf("a local server: %+v, %v", l, err)
 	}
@@ -162,7 +162,7 @@ func TestSecretsRefused(t *testing.T) {
 		{certified(keyFile, keyFile), "name the file of the certificate"},
 		{certified("/nosuch/file", keyFile), "no such file"},
 	} {
-		_, err := NewLogin(&Config{Conninfo: "user=u"}, connector(tt.c))
+		_, err := NewLogin(&Config{Conninfo: "user=u"}, connector(tt.c), nil)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), "/") {
 			t.Errorf("%+v: %v, want %q", tt.c, err, tt.want)
 		}
@@ -171,7 +171,7 @@ func TestSecretsRefused(t *testing.T) {
 		password(put(t, "p", "geheim", 0o400)), password(put(t, "p", "geheim\r\n\n", 0o640)), // the group is ours
 		certified(certFile, keyFile),
 	} {
-		if _, err := NewLogin(&Config{Conninfo: "user=u"}, connector(c)); err != nil {
+		if _, err := NewLogin(&Config{Conninfo: "user=u"}, connector(c), nil); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -181,6 +181,32 @@ func TestSecretsRefused(t *testing.T) {
 	}{{7, 8, 0o600, true}, {0, 8, 0o640, true}, {0, 9, 0o640, false}, {9, 8, 0o600, false}, {0, 8, 0o660, false}, {7, 8, 0o601, false}} {
 		if err := judgeSecret(&unix.Stat_t{Uid: tt.uid, Gid: tt.gid, Mode: tt.mode}, 7, 8); (err == nil) != tt.ok {
 			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
+// TestPassed: a secret that this process was started with is read from its
+// beginning each time, and judged as any other.
+func TestPassed(t *testing.T) {
+	clearPG(t)
+	passed := Passed{}
+	for name, path := range map[string]string{"good": put(t, "p", "geheim", 0o600), "open": put(t, "p", "geheim", 0o644), "none": "/dev/null"} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		passed[name] = f
+	}
+	for range 2 {
+		l, err := NewLogin(nil, connector(units.Connection{PasswordFile: "fd:good"}), passed)
+		if err != nil || len(l.Files) != 1 || string(l.Files[0].Content) != "*:*:*:*:geheim\n" {
+			t.Errorf("%+v, %v", l, err)
+		}
+	}
+	for name, want := range map[string]string{"open": "chmod o=", "none": "regular file", "other": "OpenFile=/PATH:other"} {
+		if _, err := NewLogin(nil, connector(units.Connection{PasswordFile: "fd:" + name}), passed); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -252,7 +278,7 @@ func TestLoginInterruptible(t *testing.T) {
 		if tt.env != "" {
 			w.Environment = map[string]string{"PGOPTIONS": tt.env}
 		}
-		l, err := NewLogin(nil, w)
+		l, err := NewLogin(nil, w, nil)
 		if err != nil || l.Env["PGOPTIONS"] != tt.want {
 			t.Errorf("%+v: %q, %v", tt, l.Env["PGOPTIONS"], err)
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pg-bgw/pg-bgw/units"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,10 +26,21 @@ func readPlain(what, path string) ([]byte, error) { return readLogin(what, path,
 
 // readSecret reads a file that nobody can read or write but root, this
 // process's user and, reading, this process's group.
-func readSecret(what, path string) ([]byte, error) {
-	return readLogin(what, path, func(st *unix.Stat_t) error {
-		return judgeSecret(st, os.Geteuid(), os.Getegid())
-	})
+func (l *Login) readSecret(what, path string) ([]byte, error) {
+	judge := func(st *unix.Stat_t) error { return judgeSecret(st, os.Geteuid(), os.Getegid()) }
+	name, passed := strings.CutPrefix(path, units.SecretDescriptor)
+	if !passed {
+		return readLogin(what, path, judge)
+	}
+	f, ok := l.passed[name]
+	if !ok {
+		return nil, fmt.Errorf("cannot use the %s %s: the service was started without such a descriptor; add OpenFile=/PATH:%s:read-only to its unit (systemd 253) and restart it", what, path, name)
+	}
+	text, err := readOpen(f, judge)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the %s %s: %w", what, path, err)
+	}
+	return text, nil
 }
 
 func readLogin(what, path string, judge func(*unix.Stat_t) error) ([]byte, error) {
@@ -41,26 +53,32 @@ func readLogin(what, path string, judge func(*unix.Stat_t) error) ([]byte, error
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	text, err := readOpen(f, judge)
+	if err != nil {
 		return fail(err)
 	}
+	return text, nil
+}
+
+// readOpen reads a file from its beginning, whatever was read of it before.
+func readOpen(f *os.File, judge func(*unix.Stat_t) error) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, os.NewSyscallError("fstat", err)
+	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fail(errors.New("it is not a regular file"))
+		return nil, errors.New("it is not a regular file")
 	}
 	if judge != nil {
 		if err := judge(&st); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	switch {
-	case err != nil:
-		return fail(err)
-	case len(text) > maxSecret:
-		return fail(fmt.Errorf("it has more than %d bytes", maxSecret))
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxSecret+1))
+	if err == nil && len(text) > maxSecret {
+		err = fmt.Errorf("it has more than %d bytes", maxSecret)
 	}
-	return text, nil
+	return text, err
 }
 
 // judgeSecret says why st is no secret of a daemon of that user and group.
@@ -73,15 +91,15 @@ func judgeSecret(st *unix.Stat_t, uid, gid int) error {
 		return fmt.Errorf("everybody has rights to it (mode %04o); take them away with \"chmod o=\"", mode)
 	case mode&0o020 != 0:
 		return fmt.Errorf("its group can write to it (mode %04o); take that away with \"chmod g-w\"", mode)
-	case mode&0o070 != 0 && int(st.Gid) != gid:
+	case mode&0o070 != 0 && int(st.Gid) != gid && st.Gid != 0: // root's own, as of systemd's credentials
 		return fmt.Errorf("group id %d, which is not the service's own, has rights to it (mode %04o); take them away with \"chmod g=\"", st.Gid, mode)
 	}
 	return nil
 }
 
 // readPassword reads the first line of a password's file.
-func readPassword(path string) (string, error) {
-	text, err := readSecret("password file", path)
+func (l *Login) readPassword(path string) (string, error) {
+	text, err := l.readSecret("password file", path)
 	if err != nil {
 		return "", err
 	}

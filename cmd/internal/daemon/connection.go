@@ -14,10 +14,10 @@ func (d *Daemon) login(w *units.Worker) (*server.Login, error) {
 	for _, s := range d.config().Servers {
 		if s.Label == w.Server {
 			c := d.serverConfig(s)
-			return server.NewLogin(&c, w)
+			return server.NewLogin(&c, w, d.passed)
 		}
 	}
-	return server.NewLogin(nil, w) // standalone: as libpq finds one
+	return server.NewLogin(nil, w, d.passed) // standalone: as libpq finds one
 }
 
 // connection passes on the files of the worker's login, each as a descriptor

@@ -23,6 +23,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/pg-bgw/pg-bgw/units/config"
 	"github.com/pg-bgw/pg-bgw/units/launch"
+	"github.com/pg-bgw/pg-bgw/units/server"
 	"github.com/pg-bgw/pg-bgw/units/supervise"
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,7 @@ type Daemon struct {
 	bus        *dbusapi.Server // nil with --bus none
 	owners     *owners
 	servers    servers
+	passed     server.Passed // never changed after build
 	census     *census
 
 	current atomic.Pointer[config.Config]
@@ -174,6 +176,9 @@ func (d *Daemon) build() error {
 	}
 	epoch, err := nextEpoch(d.opts.stateDirectory())
 	if err != nil {
+		return err
+	}
+	if d.passed, err = passedFiles(os.Getenv); err != nil {
 		return err
 	}
 	sdnotify.Scrub()
