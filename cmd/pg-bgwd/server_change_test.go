@@ -25,6 +25,7 @@ func TestServerDemotion(t *testing.T) {
 			s := beside(t, c.block("main", lines...), trio(d)+d.worker("outliver", "recovery_finished", plain+keep+"true")+
 				d.worker("stayer", "recovery_finished", plain+keep+"false"))
 			c.start()
+			s.await(d, "reader", "primary")
 			s.await(d, "writer", "primary")
 			s.await(d, "outliver", "start")
 			s.await(d, "stayer", "start")
@@ -62,7 +63,7 @@ func TestServerDemotion(t *testing.T) {
 func TestServerCrash(t *testing.T) {
 	c := newCluster(t)
 	d := newDiary(t)
-	const keep = "\n  on_server_crash = \"keep\""
+	const keep = "\n  on_server_crash = \"keep\"\n  stop_on_demotion = true" // a primary that recovers is no standby
 	s := beside(t, c.block("main"), trio(d)+d.worker("once", "recovery_finished", once)+
 		d.worker("kept", "recovery_finished", plain+keep)+attacher(witness, "main"))
 	c.start()
@@ -81,6 +82,7 @@ func TestServerCrash(t *testing.T) {
 		if round == 2 {
 			break
 		}
+		c.query("CREATE TABLE redo" + string(rune('a'+round)) + " AS SELECT generate_series(1, 50000)")
 		c.settled()
 		c.crash()
 		for _, name := range append(names, witness) {
@@ -135,4 +137,42 @@ func TestServerSplay(t *testing.T) {
 	c.stop("fast")
 	s.server("main", "down")
 	s.waiting(names[1], names[2])
+}
+
+// A server block that is changed has its server watched anew, and one that is
+// added beside it is another server: nobody of the first is ended or started
+// for that.
+func TestServerReload(t *testing.T) {
+	c, other := newCluster(t), newCluster(t)
+	c.start()
+	d := newDiary(t)
+	in := func(server string) string { return "\n  server = \"" + server + "\"" }
+	first := trio(d)
+	s := beside(t, c.block("main"), first)
+	s.await(d, "reader", "primary")
+	s.await(d, "writer", "primary")
+	s.await(d, "early", "start")
+	s.file("pg-bgw.hcl", c.block("main", c.byFile()))
+	if err := s.client.Reload(s.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	s.server("main", "running")
+	s.file("pg-bgw.hcl", c.block("main")+other.block("other"))
+	s.file("workers.d/10.hcl", d.worker("early", "postmaster_start", plain+in("main"))+
+		d.worker("reader", "consistent_state", session+in("main"))+d.worker("writer", "recovery_finished", session+in("main"))+
+		d.worker("elsewhere", "recovery_finished", session+in("other")))
+	if err := s.client.Reload(s.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	s.server("other", "down")
+	s.server("main", "running")
+	s.waiting("elsewhere")
+	for _, name := range []string{"early", "reader", "writer"} {
+		if w := s.worker(name); w.State != "running" || w.StartNumber != 1 {
+			t.Errorf("%s is %s at start %d", name, w.State, w.StartNumber)
+		}
+	}
+	other.start()
+	s.await(d, "elsewhere", "primary")
+	d.check()
 }

@@ -21,12 +21,13 @@ func TestServerTroubles(t *testing.T) {
 	s.await(d, "writer", "start")
 	s.attached(witness)
 	spare := c.connect()
-	cut := func() { // ends the held session
+	held := func(what string) { // the session, which is then ended if what does that
 		t.Helper()
 		s.poll("a held session", func() bool {
-			return exec1(t, spare, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'watcher'") == "1"
+			return exec1(t, spare, "SELECT count("+what+") FROM pg_stat_activity WHERE usename = 'watcher'") == "1"
 		})
 	}
+	const cut = "pg_terminate_backend(pid)"
 	healthy := func(trouble string) {
 		t.Helper()
 		s.server("main", "running")
@@ -50,7 +51,7 @@ func TestServerTroubles(t *testing.T) {
 		}
 		others = append(others, conn)
 	}
-	cut()
+	held(cut)
 	s.says("53300")
 	healthy("full")
 	for _, conn := range others {
@@ -60,8 +61,10 @@ func TestServerTroubles(t *testing.T) {
 		return exec1(t, spare, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'watcher'") == "1"
 	})
 
+	held("pid")
+
 	exec1(t, spare, "ALTER ROLE watcher NOLOGIN")
-	cut()
+	held(cut)
 	s.says("28000")
 	healthy("not let in")
 	exec1(t, spare, "ALTER ROLE watcher LOGIN")

@@ -23,6 +23,16 @@ func onStop(d *diary) string {
 
 var stopped = []string{"plain", "session", "once", "kept-session"} // by any stop
 
+// atWork returns when all of onStop are.
+func (s *supervisor) atWork(d *diary) {
+	s.t.Helper()
+	for _, name := range stopped[1:] {
+		s.await(d, name, "primary")
+	}
+	s.await(d, "plain", "start")
+	s.await(d, "kept", "start")
+}
+
 // BGW-086 to BGW-088, BGW-092, and on_server_stop, for each way in which a
 // server stops: what is not kept is ended or ends by itself, waits without
 // counting that as a failure (no restart_time, and "never" is no end), and is
@@ -90,9 +100,7 @@ func TestServerSmartStop(t *testing.T) {
 	s := beside(t, c.block("main", c.byFile()), onStop(d))
 	c.start()
 	client := c.connect()
-	for _, name := range stopped[1:] {
-		s.await(d, name, "primary")
-	}
+	s.atWork(d)
 	c.signal(syscall.SIGTERM)
 	s.server("main", "smart_stop")
 	w := s.running(s.register(definition("late", 3600, "/bin/sleep", "1000"))) // BGW-085
@@ -139,9 +147,7 @@ func TestServerSmartShutdown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDiary(t)
 			s := beside(t, c.block("main"), onStop(d))
-			for _, name := range stopped[1:] {
-				s.await(d, name, "primary")
-			}
+			s.atWork(d)
 			if err := s.client.Shutdown(s.ctx(), dbusapi.ShutdownSmart); err != nil {
 				t.Fatal(err)
 			}

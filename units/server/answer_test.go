@@ -2,6 +2,8 @@ package server
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -193,4 +195,29 @@ func TestRoleRefused(t *testing.T) {
 	}
 	f.set(serveRole("", "f"))
 	r.await(Running)
+}
+
+// From 15 on a primary in crash recovery says what a standby says before it is
+// consistent. That is a demotion only where a file says so.
+func TestCrashRecoveryIsNoDemotion(t *testing.T) {
+	for _, standby := range []bool{false, true} {
+		dir := t.TempDir()
+		f := newFake(t, serveRole("off", "f"))
+		r := watch(t, Config{Conninfo: f.conninfo(), DataDirectory: dir})
+		r.await(Running)
+		if standby {
+			if err := os.WriteFile(filepath.Join(dir, standbySignal), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.set(say("57P03", "the database system is not yet accepting connections"))
+		f.hangUp()
+		if s := r.await(Recovering); s.Demoted != standby || s.Phase().Base() != units.PhaseStarted {
+			t.Errorf("standby.signal %v: got %+v", standby, s)
+		}
+		f.set(serveRole("off", "f"))
+		if s := r.await(Running); s.Demoted {
+			t.Errorf("got %+v", s)
+		}
+	}
 }

@@ -47,8 +47,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// pgBin returns the newest installed PostgreSQL's programs, "" if there is none.
+// pgBin returns where PostgreSQL's programs are: $PG_BIN, or the newest that is
+// installed; "" if there is none.
 func pgBin() string {
+	if dir := os.Getenv("PG_BIN"); dir != "" {
+		return dir
+	}
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	slices.SortFunc(dirs, func(a, b string) int { return major(a) - major(b) })
 	if len(dirs) == 0 {

@@ -74,7 +74,8 @@
 //	no            no route, no such host                    Unreachable    unknown
 //	no            anything else, a bad conninfo             Unknown        unknown
 //
-// (a) The consistent state is not reached. (b) hot_standby is off. (c) The server checks its own state before it looks
+// (a) The consistent state is not reached; from 15 on a primary says so too, in the redo of its crash recovery, so that
+// this alone is no demotion. (b) hot_standby is off, and (a). (c) The server checks its own state before it looks
 // at who is asking, so a refusal for any other reason proves that sessions are
 // accepted; which role it has is known if the same postmaster was seen before.
 // Where we had a session and cannot tell postmasters apart, as over a network,
@@ -108,5 +109,6 @@
 // while idle and one that waits for the postmaster. A server that is not up is
 // asked at most 40 times a second for a moment and then ever more rarely, to
 // once in 2 s; one whose refusal somebody must mend first, once in 15 s. With
-// log_connections each question is a line in the server's log.
+// log_connections each question is a line in the server's log. Suspicions lead
+// to one question in a second at most, hints to ten.
 package server

@@ -224,7 +224,7 @@ func TestDemotion(t *testing.T) {
 	byFile.awaitThat("the file to be noticed", func(s State) bool { return s.Kind == Down && s.Demoted })
 	c.start()
 	for _, r := range []*recorder{byFile, bySocket} {
-		s := r.await(Recovering, HotStandby)
+		s := r.await(HotStandby)
 		if !s.Demoted || s.Phase()&units.Demoted == 0 || s.Phase().Permits(units.RecoveryFinished) {
 			t.Errorf("got %+v, want a demoted standby", s)
 		}

@@ -174,9 +174,9 @@ func (l *loop) demoted(k Kind) bool {
 		return false
 	}
 	switch k {
-	case HotStandby, Recovering:
+	case HotStandby:
 		return true
-	case Down, Starting:
+	case Down, Starting, Recovering: // the last is a primary's crash recovery too
 		return l.state.Demoted || willBeStandby(l.config.DataDirectory)
 	default:
 		return l.state.Demoted
