@@ -176,15 +176,14 @@ func (b *Barrier) Participants() int { return int(parseBarrier(b.state.Load()).p
 
 // change changes the state by f until nobody comes between; f's error ends it.
 // b.mu is held.
-func (b *Barrier) change(f func(*barrierState) error) (before, after barrierState, err error) {
+func (b *Barrier) change(f func(barrierState) (barrierState, error)) (before, after barrierState, err error) {
 	if b.gone {
 		return before, after, ErrNotAttached
 	}
 	for {
 		w := b.state.Load()
 		before = parseBarrier(w)
-		after = before
-		if err := f(&after); err != nil {
+		if after, err = f(before); err != nil {
 			return before, after, err
 		}
 		if b.state.CompareAndSwap(w, after.word()) {
@@ -199,15 +198,15 @@ func (b *Barrier) change(f func(*barrierState) error) (before, after barrierStat
 func (b *Barrier) Attach() (phase uint32, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, _, err := b.change(func(s *barrierState) error {
+	before, _, err := b.change(func(s barrierState) (barrierState, error) {
 		switch {
 		case s.static:
-			return errStatic
+			return s, errStatic
 		case s.participants == MaxParticipants:
-			return fmt.Errorf("%d take part: %w", s.participants, syscall.ENOSPC)
+			return s, fmt.Errorf("%d take part: %w", s.participants, syscall.ENOSPC)
 		}
 		s.participants++
-		return nil
+		return s, nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("cannot attach to barrier: %w", err)
@@ -246,17 +245,17 @@ func (b *Barrier) ArriveAndWait(ctx context.Context) (elected bool, err error) {
 func (b *Barrier) arrive() (phase uint32, last bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, after, err := b.change(func(s *barrierState) error {
+	before, after, err := b.change(func(s barrierState) (barrierState, error) {
 		switch {
 		case !s.static && b.attached == 0:
-			return errOutside
+			return s, errOutside
 		case s.arrived >= s.participants:
-			return damaged("%d of %d participants have arrived already", s.arrived, s.participants)
+			return s, damaged("%d of %d participants have arrived already", s.arrived, s.participants)
 		}
 		if s.arrived++; s.arrived == s.participants {
 			s.advance(true)
 		}
-		return nil
+		return s, nil
 	})
 	if err != nil {
 		return 0, false, err
@@ -291,12 +290,12 @@ func (b *Barrier) elect(phase uint32) (elected bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget(phase)
-	_, _, err := b.change(func(s *barrierState) error {
+	_, _, err := b.change(func(s barrierState) (barrierState, error) {
 		if s.elected || s.phase != phase+1 {
-			return errElected
+			return s, errElected
 		}
 		s.elected = true
-		return nil
+		return s, nil
 	})
 	return err == nil
 }
@@ -310,14 +309,14 @@ func (b *Barrier) giveUp(phase uint32) bool {
 	if b.gone {
 		return true // it was taken back
 	}
-	_, _, err := b.change(func(s *barrierState) error {
+	_, _, err := b.change(func(s barrierState) (barrierState, error) {
 		if s.phase != phase {
-			return errElected
+			return s, errElected
 		}
 		if s.arrived > 0 {
 			s.arrived--
 		}
-		return nil
+		return s, nil
 	})
 	if err != nil {
 		return false
@@ -336,12 +335,12 @@ func (b *Barrier) Detach() (last bool, err error) { return b.detach(false) }
 func (b *Barrier) ArriveAndDetach() (last bool, err error) { return b.detach(true) }
 
 func (b *Barrier) detach(arrive bool) (last bool, err error) {
-	after, err := b.leave(func(s *barrierState) bool {
+	after, err := b.leave(func(s barrierState) (barrierState, bool) {
 		s.participants--
 		if (arrive || s.participants > 0) && s.arrived >= s.participants {
 			s.advance(false)
 		}
-		return true
+		return s, true
 	})
 	return err == nil && after.participants == 0, err
 }
@@ -351,35 +350,35 @@ func (b *Barrier) detach(arrive bool) (last bool, err error) {
 // told so by last. Whoever waits goes on once all who are left have arrived
 // (PostgreSQL: nobody may be waiting).
 func (b *Barrier) ArriveAndDetachExceptLast() (last bool, err error) {
-	_, err = b.leave(func(s *barrierState) bool {
+	_, err = b.leave(func(s barrierState) (barrierState, bool) {
 		if last = s.participants == 1; last {
 			s.advance(false)
-			return false
+			return s, false
 		}
 		if s.participants--; s.arrived >= s.participants {
 			s.advance(false)
 		}
-		return true
+		return s, true
 	})
 	return err == nil && last, err
 }
 
 // leave changes the state of a dynamic barrier in which this process takes part
 // by f, which says whether that has ended one participation.
-func (b *Barrier) leave(f func(*barrierState) bool) (after barrierState, err error) {
+func (b *Barrier) leave(f func(barrierState) (barrierState, bool)) (after barrierState, err error) {
 	b.mu.Lock()
 	left := false
-	before, after, err := b.change(func(s *barrierState) error {
+	before, after, err := b.change(func(s barrierState) (barrierState, error) {
 		switch {
 		case s.static:
-			return errStatic
+			return s, errStatic
 		case b.attached == 0:
-			return errOutside
+			return s, errOutside
 		case s.participants == 0:
-			return damaged("nobody takes part")
+			return s, damaged("nobody takes part")
 		}
-		left = f(s)
-		return nil
+		s, left = f(s)
+		return s, nil
 	})
 	if err == nil && left {
 		b.attached--
@@ -399,16 +398,16 @@ func (b *Barrier) leave(f func(*barrierState) bool) (after barrierState, err err
 func (b *Barrier) abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, after, err := b.change(func(s *barrierState) error {
+	before, after, err := b.change(func(s barrierState) (barrierState, error) {
 		s.arrived -= min(s.arrived, uint64(b.waits[s.phase]))
 		if s.static {
-			return nil
+			return s, nil
 		}
 		s.participants -= min(s.participants, uint64(b.attached))
 		if s.participants > 0 && s.arrived >= s.participants {
 			s.advance(false)
 		}
-		return nil
+		return s, nil
 	})
 	b.gone = true
 	if err == nil && after.phase != before.phase {

@@ -171,21 +171,18 @@ func (c *Condition) wakeAll() {
 
 // Wait sleeps until ready returns true, which it calls at first and after each
 // wake-up. The error is ctx's, ErrSupervisorDied or ErrNotAttached, wrapped; a
-// signal that came too late for this waiter then goes to another one.
+// signal that this waiter did not need goes to another one.
 func (c *Condition) Wait(ctx context.Context, ready func() bool) error {
 	if ready() {
 		return nil
 	}
 	s := c.PrepareToSleep()
+	defer s.CancelPassingOn()
 	for !ready() {
 		if err := s.Sleep(ctx); err != nil {
-			if s.Cancel() {
-				c.Signal()
-			}
 			return err
 		}
 	}
-	s.Cancel()
 	return nil
 }
 
@@ -201,10 +198,10 @@ type ConditionSleep struct {
 // PrepareToSleep makes the calling goroutine one of those who wait
 // (ConditionVariablePrepareToSleep). What it waits for has to be looked at
 // between it and Sleep, and between one Sleep and the next: so no wake-up is
-// lost. Cancel ends it, and has to be called.
+// lost. Cancel or CancelPassingOn ends it, and one of them has to be called.
 //
 //	s := c.PrepareToSleep()
-//	defer s.Cancel()
+//	defer s.CancelPassingOn()
 //	for !done.Load() {
 //		if err := s.Sleep(ctx); err != nil {
 //			return err
@@ -331,6 +328,14 @@ func (s *ConditionSleep) Cancel() (signaled bool) {
 	signaled = !p.ticket.CompareAndSwap(s.ticket, 0)
 	p.party.CompareAndSwap(s.condition.party.word, 0)
 	return signaled
+}
+
+// CancelPassingOn is Cancel that signals once more if a wake-up came: it may
+// have been for one who still sleeps. With broadcasts alone it is of no use.
+func (s *ConditionSleep) CancelPassingOn() {
+	if s.Cancel() {
+		s.condition.Signal()
+	}
 }
 
 // conditionWait is waiting for a wake-up.

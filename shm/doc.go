@@ -234,8 +234,9 @@
 // own one; then take a ticket, and store it in the place: from there on it
 // waits. It is woken when its ticket is no longer there, and then stores a new
 // one, before it looks whether it still has to wait. To cancel, compare and swap
-// the ticket to 0 (if that fails it was woken), and store 0 in the party word:
-// nobody but its owner gives a place back. A place of one who has ended can be
+// the ticket to 0, and store 0 in the party word: nobody but its owner gives a
+// place back. If the compare and swap fails it was woken, and has to signal, as
+// that may have been for another one. A place of one who has ended can be
 // taken over: compare and swap its ticket to 0 first, then its party word. Who
 // finds no place sleeps a millisecond and counts as woken.
 //

@@ -98,11 +98,11 @@ func TestQueuesNoLostWakeup(t *testing.T) {
 	}
 }
 
-// TestManyWaiters: hundreds of goroutines of one process wait for a message
+// TestManyWaiters: a thousand goroutines of one process wait for a message
 // each, and one for the latch. They cost no thread, each is woken by its own
 // message, and the latch's waiter by a set.
 func TestManyWaiters(t *testing.T) {
-	const queues = 500
+	const queues = 1000
 	a, b := testParties(t)
 	var senders []*Sender
 	var all sync.WaitGroup
