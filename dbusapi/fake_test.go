@@ -73,6 +73,13 @@ func (f *fake) put(w WorkerInfo) WorkerInfo {
 	return w
 }
 
+// serve sets the PostgreSQL servers.
+func (f *fake) serve(servers ...ServerInfo) {
+	f.mu.Lock()
+	f.servers = servers
+	f.mu.Unlock()
+}
+
 func (f *fake) remove(h Handle) {
 	f.mu.Lock()
 	delete(f.workers, h)

@@ -143,6 +143,7 @@ func TestBlackBox(t *testing.T) {
 	b := newBus(t, 0)
 	_, f := b.serve(Options{})
 	h := f.put(full(Handle{2, 9})).Handle
+	f.serve(fullServer("a-b"))
 	tool := func(want, name string, args ...string) {
 		t.Run(name, func(t *testing.T) {
 			need(t, name)
@@ -159,6 +160,8 @@ func TestBlackBox(t *testing.T) {
 	tool(`o "/org/pgbgw1/worker/s0_g4294967303"`, "busctl", address, "call", BusName, string(ManagerPath), ManagerInterface,
 		"RegisterDynamicBackgroundWorker", "a{sv}t", "3", "Name", "s", "x", "Flags", "as", "1", "shmem_access", "RestartTime", "i", "5", "0")
 	tool(`"running"`, "busctl", address, "get-property", BusName, string(h.Path()), WorkerInterface, "State")
+	tool("/org/pgbgw1/server/a_2db", "busctl", address, "tree", "--list", BusName)
+	tool(".Evidence", "busctl", address, "introspect", BusName, "/org/pgbgw1/server/a_2db")
 	tool("node /org/pgbgw1/worker/s2_g9", "gdbus", "introspect", "--system", "--recurse", "--dest", BusName, "--object-path", "/")
 	tool(`object path "/org/pgbgw1/worker/s2_g9"`, "dbus-send", "--bus="+b.address, "--print-reply", "--dest="+BusName, string(ManagerPath), ManagerInterface+".GetWorker", "string:alpha")
 }

@@ -36,7 +36,7 @@ func TestServerObjects(t *testing.T) {
 	if text := invoke(t, conn, serverDir, introspectInterface+".Introspect", "")[0].(string); strings.Contains(text, "<node name") {
 		t.Errorf("without a server: %s", text)
 	}
-	f.servers = []ServerInfo{fullServer("z-1"), fullServer("main"), fullServer(strings.Repeat("x", maxLabel+1))}
+	f.serve(fullServer("z-1"), fullServer("main"), fullServer(strings.Repeat("x", maxLabel+1)))
 	f.put(full(Handle{1, 2}))
 	for path, want := range map[dbus.ObjectPath][]string{
 		ManagerPath: {`<node name="server"/>`, `<node name="worker"/>`},

@@ -84,7 +84,7 @@ func TestXMLOverTheBus(t *testing.T) {
 	_, f := b.serve(Options{})
 	h := f.put(full(Handle{4, 1<<32 | 17})).Handle
 	conn := b.raw()
-	f.servers = []ServerInfo{fullServer("main")}
+	f.serve(fullServer("main"))
 	nodes := map[dbus.ObjectPath]string{ManagerPath: managerXML, h.Path(): workerXML, "/org/pgbgw1/server/main": serverXML}
 	for path, file := range nodes {
 		text := invoke(t, conn, path, introspectInterface+".Introspect", "")[0].(string)
