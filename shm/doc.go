@@ -276,6 +276,16 @@
 // Nobody keeps a list of participants: one that ends without a word was attached
 // to the segment, whose crash it is, and the barrier ends with it.
 //
+// # Deaths
+//
+// A process that ends while it is attached, with whatever exit code, is the crash
+// of its segment: the supervisor ends all that are attached, and the memory
+// begins anew. So the supervisor takes no part in locks: it releases none, and
+// reads none but to show it. What a dead process holds is met by others in the
+// time until their own end, in a shutdown, and after one that said Detach and
+// released nothing: by the next taker of a lock, by who signals a condition
+// variable, by the other end of a queue.
+//
 // # Dynamic segments
 //
 // A dynamic segment is a memfd, sealed as a segment is, that the supervisor makes
