@@ -94,7 +94,7 @@ func (m *queueMember) obey(words []string) ([]int64, error) {
 	}{
 		"create": {1, m.create}, "open": {1, m.open}, "sender": {0, m.sender}, "receiver": {0, m.receiver},
 		"send": {3, m.send}, "receive": {2, m.receive}, "ping": {3, m.ping}, "pong": {1, m.pong},
-		"detach": {0, m.detach}, "pin": {1, m.pin}, "latchping": {2, m.latchPing}, "latchpong": {2, m.latchPong},
+		"detach": {0, m.detach}, "pin": {1, m.pin}, "latchping": {2, m.latchPing}, "latchpong": {1, m.latchPong},
 		"waiters": {1, m.waiters},
 	}
 	o, ok := orders[words[0]]
@@ -169,7 +169,7 @@ func (m *queueMember) ping(name string, n []int) ([]int64, error) {
 		if n[2] > 0 {
 			time.Sleep(time.Duration(n[2]) * time.Microsecond)
 		}
-		begun := monotonic()
+		begun := time.Now() // not monotonic(), which is a system call
 		if err := s.Send(m.ctx, shm.Flush, message); err != nil {
 			return nil, err
 		}
@@ -178,7 +178,7 @@ func (m *queueMember) ping(name string, n []int) ([]int64, error) {
 			return nil, err
 		}
 		copy(message, got)
-		ns[i] = monotonic() - begun
+		ns[i] = time.Since(begun).Nanoseconds()
 	}
 	slices.Sort(ns)
 	return []int64{ns[len(ns)/2]}, nil
@@ -233,47 +233,29 @@ func (m *queueMember) pin(_ string, n []int) ([]int64, error) {
 	return nil, err
 }
 
-// turns are two counts that the members raise in turn; a latch only says that
-// one was raised.
-func (m *queueMember) turns() (mine, theirs *atomic.Uint64, err error) {
-	area, _, err := m.w.Area("turns", 256)
-	if err != nil {
-		return nil, nil, err
-	}
-	a, b := (*atomic.Uint64)(unsafe.Pointer(&area[0])), (*atomic.Uint64)(unsafe.Pointer(&area[128]))
-	return a, b, nil
+// wakes is what the two ends of a measurement of wake-ups share.
+type wakes struct {
+	set  atomic.Uint64 // how often the latch was set
+	_    [15]uint64
+	seen atomic.Uint64 // how often that was noticed
+	_    [15]uint64
+	when atomic.Int64 // when it was set last, by a clock that both have
 }
 
-// latchPing SLOT N raises a count, sets the latch of a slot and waits for its
-// own; the answer is half the median in ns: one wake-up.
+func (m *queueMember) wakes() (*wakes, error) {
+	area, _, err := m.w.Area("wakes", int(unsafe.Sizeof(wakes{})))
+	if err != nil {
+		return nil, err
+	}
+	return (*wakes)(unsafe.Pointer(&area[0])), nil
+}
+
+// wakeGap is the time between two wake-ups, so that who is woken sleeps.
+const wakeGap = 100 * time.Microsecond
+
+// latchPing SLOT N sets the latch of a slot, again and again.
 func (m *queueMember) latchPing(_ string, n []int) ([]int64, error) {
-	mine, theirs, err := m.turns()
-	if err != nil {
-		return nil, err
-	}
-	peer, err := m.w.PeerLatch(m.ctx, uint32(n[0]))
-	if err != nil {
-		return nil, err
-	}
-	defer peer.Close()
-	ns := make([]int64, n[1])
-	for i := range ns {
-		begun := monotonic()
-		turn := mine.Add(1)
-		if err := peer.Set(); err != nil {
-			return nil, err
-		}
-		if err := m.await(theirs, turn); err != nil {
-			return nil, err
-		}
-		ns[i] = monotonic() - begun
-	}
-	slices.Sort(ns)
-	return []int64{ns[len(ns)/2] / 2}, nil
-}
-
-func (m *queueMember) latchPong(_ string, n []int) ([]int64, error) {
-	theirs, mine, err := m.turns()
+	s, err := m.wakes()
 	if err != nil {
 		return nil, err
 	}
@@ -283,10 +265,14 @@ func (m *queueMember) latchPong(_ string, n []int) ([]int64, error) {
 	}
 	defer peer.Close()
 	for range n[1] {
-		if err := m.await(theirs, mine.Load()+1); err != nil {
-			return nil, err
+		for {
+			time.Sleep(wakeGap)
+			if s.seen.Load() == s.set.Load() {
+				break
+			}
 		}
-		mine.Add(1)
+		s.when.Store(time.Now().UnixNano())
+		s.set.Add(1)
 		if err := peer.Set(); err != nil {
 			return nil, err
 		}
@@ -294,18 +280,29 @@ func (m *queueMember) latchPong(_ string, n []int) ([]int64, error) {
 	return nil, nil
 }
 
-// await waits for the latch until the count is there.
-func (m *queueMember) await(count *atomic.Uint64, want uint64) error {
-	for m.w.Latch().Reset(); count.Load() != want; m.w.Latch().Reset() {
-		event, err := m.w.Latch().Wait(context.Background(), -1)
-		if err != nil {
-			return err
-		}
-		if event != shm.LatchSet {
-			return fmt.Errorf("the latch was not set: %v", event)
-		}
+// latchPong N waits for its latch; the answer is the median in ns of the times
+// from the set until it runs.
+func (m *queueMember) latchPong(_ string, n []int) ([]int64, error) {
+	s, err := m.wakes()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	ns := make([]int64, n[0])
+	for i := range ns {
+		for m.w.Latch().Reset(); s.set.Load() == s.seen.Load(); m.w.Latch().Reset() {
+			event, err := m.w.Latch().Wait(context.Background(), -1)
+			if err == nil && event != shm.LatchSet {
+				err = fmt.Errorf("the latch was not set: %v", event)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		ns[i] = time.Now().UnixNano() - s.when.Load()
+		s.seen.Add(1)
+	}
+	slices.Sort(ns)
+	return []int64{ns[len(ns)/2]}, nil
 }
 
 // waiters N has so many goroutines wait, each for a queue of its own; the answer

@@ -212,14 +212,14 @@ func (m *members) wake(ctx context.Context, n int) (time.Duration, error) {
 	if err := m.pin(ctx, 0, 0); err != nil {
 		return 0, err
 	}
-	if err := m.second.tell(ctx, "latchpong %d %d", m.first.slot, n); err != nil {
+	if err := m.first.tell(ctx, "latchping %d %d", m.second.slot, n); err != nil {
 		return 0, err
 	}
-	median, err := m.first.number(ctx, "latchping %d %d", m.second.slot, n)
+	median, err := m.second.number(ctx, "latchpong %d", n)
 	if err != nil {
 		return 0, err
 	}
-	_, err = m.second.answer()
+	_, err = m.first.answer()
 	return time.Duration(median), err
 }
 
