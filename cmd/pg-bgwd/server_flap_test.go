@@ -9,7 +9,10 @@ import (
 	"testing"
 )
 
-var flapRounds = flag.Int("flap", 6, "`rounds` of TestServerFlap: each is a start, mostly a promotion or a crash, and a stop")
+var (
+	flapRounds = flag.Int("flap", 6, "`rounds` of TestServerFlap: each is a start, often a promotion or a crash, and a stop")
+	flapSeed   = flag.Uint64("flap-seed", 1, "`number` that TestServerFlap's choices follow from")
+)
 
 // TestServerFlap: a server that starts, is promoted, crashes and stops in
 // whatever way again and again, often before anybody has come to rest. It ends
@@ -23,7 +26,7 @@ func TestServerFlap(t *testing.T) {
 	const keep = "\n  on_server_stop = \"keep\"\n  on_server_crash = \"keep\""
 	s := beside(t, c.block("main", c.byFile()), trio(d)+d.worker("once", "recovery_finished", once)+
 		d.worker("kept", "consistent_state", plain+keep)+attacher(witness, "main"))
-	r := rand.New(rand.NewPCG(1, 2))
+	r := rand.New(rand.NewPCG(*flapSeed, 2))
 	for round := range *flapRounds {
 		c.flap(r, round, func() { s.await(d, "writer", "primary") })
 	}
