@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,12 @@ import (
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
-// buildCtl builds pg-bgwctl, for the tests that need it.
+// buildCtl builds pg-bgwctl, for the tests that need it, unless it is there as
+// the other programs are.
 var buildCtl = sync.OnceValue(func() error {
+	if os.Getenv("PGBGW_TEST_PROGRAMS") != "" {
+		return nil
+	}
 	out, err := exec.Command("go", "build", "-o", programs, "../pg-bgwctl").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
