@@ -120,7 +120,7 @@ func (t *table) crashWithServer(e *entry) {
 func (t *table) markCrashed(e *entry, name, server string) {
 	seg := t.segment(name)
 	seg.crashing, seg.crashSeq, seg.foreign = true, t.seq, server != ""
-	t.do(publishEffect{Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation, Server: server}})
+	t.do(publishEffect{&Change{Kind: Crashed, Info: t.info(e), Segment: name, Incarnation: seg.incarnation, Server: server}})
 }
 
 // quitSegment asks every attached process of the segment to end at once
@@ -164,7 +164,7 @@ func (t *table) crashProgress(name string) {
 	}
 	seg.crashing, seg.renewAt = false, time.Time{}
 	seg.incarnation++
-	t.do(publishEffect{Change{Kind: Renewed, Segment: name, Incarnation: seg.incarnation}})
+	t.do(publishEffect{&Change{Kind: Renewed, Segment: name, Incarnation: seg.incarnation}})
 	for _, e := range t.slots {
 		if e != nil && e.worker.Segment == name && e.worker.Attach != units.AttachNever && !live(e.state) && e.state != units.Held {
 			t.afterCrash(e, seg)

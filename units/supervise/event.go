@@ -165,7 +165,7 @@ type (
 		run    units.Run
 		limits units.Resources
 	}
-	publishEffect struct{ change Change }
+	publishEffect struct{ change *Change } // the Sink's alone from then on
 )
 
 // A replier is the effect that answers a request.

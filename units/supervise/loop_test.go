@@ -431,7 +431,7 @@ func TestNews(t *testing.T) {
 		{Kind: Started, Before: state(units.Starting, "d"), Info: state(units.Running, "d"), Notify: Owner{Kind: BusOwner}},
 		{Kind: Updated, Before: state(units.Running, "d"), Info: state(units.Running, "e")},
 	} {
-		n.put(c)
+		n.put(&c)
 	}
 	n.close()
 	var kinds []Kind

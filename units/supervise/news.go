@@ -12,7 +12,8 @@ import (
 // as fast as it can) become one, so that no worker can make the queue grow.
 type news struct {
 	mu      sync.Mutex
-	changes []Change
+	changes []*Change
+	spare   []*Change            // empty, to be changes next
 	newest  map[units.Handle]int // in changes
 	wake    chan struct{}        // has room for one
 	closed  chan struct{}
@@ -22,7 +23,7 @@ func newNews() *news {
 	return &news{newest: map[units.Handle]int{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-func (n *news) put(c Change) {
+func (n *news) put(c *Change) {
 	n.mu.Lock()
 	n.add(c)
 	n.mu.Unlock()
@@ -32,14 +33,14 @@ func (n *news) put(c Change) {
 	}
 }
 
-func (n *news) add(c Change) {
+func (n *news) add(c *Change) {
 	switch c.Kind {
 	case Renewed, Crashed, Skipped: // not of one registration; what follows is not moved before them
 		clear(n.newest)
 		n.changes = append(n.changes, c)
 		return
 	}
-	if i, ok := n.newest[c.Info.Handle]; ok && quiet(&c) && quiet(&n.changes[i]) {
+	if i, ok := n.newest[c.Info.Handle]; ok && quiet(c) && quiet(n.changes[i]) {
 		n.changes[i].Info = c.Info
 		return
 	}
@@ -72,14 +73,18 @@ func (n *news) flush(f func(Change)) {
 	for {
 		n.mu.Lock()
 		batch := n.changes
-		n.changes = nil
+		n.changes = n.spare
 		clear(n.newest)
+		n.mu.Unlock()
+		for _, c := range batch {
+			f(*c)
+		}
+		clear(batch)
+		n.mu.Lock()
+		n.spare = batch[:0]
 		n.mu.Unlock()
 		if len(batch) == 0 {
 			return
-		}
-		for _, c := range batch {
-			f(c)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import "sync"
 type queue[T any] struct {
 	mu    sync.Mutex
 	items []T
+	spare []T           // empty, to be items next
 	wake  chan struct{} // has room for one
 }
 
@@ -39,13 +40,17 @@ func (q *queue[T]) flush(f func(T)) {
 	for {
 		q.mu.Lock()
 		batch := q.items
-		q.items = nil
+		q.items = q.spare
+		q.mu.Unlock()
+		for _, v := range batch {
+			f(v)
+		}
+		clear(batch)
+		q.mu.Lock()
+		q.spare = batch[:0]
 		q.mu.Unlock()
 		if len(batch) == 0 {
 			return
-		}
-		for _, v := range batch {
-			f(v)
 		}
 	}
 }

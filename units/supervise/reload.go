@@ -126,7 +126,7 @@ func (t *table) registerStatic(s *static) error {
 	e, err := t.take(s.worker, false, Owner{})
 	s.skipped = err != nil
 	if err != nil {
-		t.do(publishEffect{Change{Kind: Skipped, Info: Info{Worker: s.worker, Reason: err.Error()}}})
+		t.do(publishEffect{&Change{Kind: Skipped, Info: Info{Worker: s.worker, Reason: err.Error()}}})
 		return err
 	}
 	t.ended.unpin(s.last)

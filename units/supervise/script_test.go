@@ -266,7 +266,7 @@ func showEffect(e effect) string {
 	case limitEffect:
 		return fmt.Sprintf("limit %v to %v", e.run, e.limits.Cgroup)
 	case publishEffect:
-		return showChange(e.change)
+		return showChange(*e.change)
 	case reply[error]:
 		return showReply(e.what, "ok", e.value)
 	case reply[registered]:

@@ -72,7 +72,7 @@ func (s *sim) step(ev event) error {
 		case limitEffect:
 			err = s.onLimit(e)
 		case publishEffect:
-			err = s.onChange(e.change)
+			err = s.onChange(*e.change)
 		case reply[Info]:
 			if len(e.to) > 0 || s.forgotten[e.to] {
 				err = fmt.Errorf("a wait of %v is answered twice or after it was taken back", e.value.Handle)

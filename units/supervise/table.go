@@ -169,7 +169,7 @@ func (t *table) do(e effect) { t.effects = append(t.effects, e) }
 // publish tells the sink of e's change from before, and who waits for it: of a
 // start only when it is not known already that the process is gone (BGW-041).
 func (t *table) publish(k Kind, e *entry, before Info, notify bool) {
-	c := Change{Kind: k, Before: before, Info: t.info(e)}
+	c := &Change{Kind: k, Before: before, Info: t.info(e)}
 	if notify {
 		c.Notify = before.Owner // of the moment before: a release forgets the owner
 	}

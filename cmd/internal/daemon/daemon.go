@@ -64,7 +64,8 @@ type Daemon struct {
 	looking chan struct{} // has room for one, who looks into shared memory
 	again   chan struct{} // SIGHUP has asked for a reload that has not begun
 	dirty   chan struct{}
-	undo    []func() // in the order of what they undo
+	changes atomic.Uint64 // told so far
+	undo    []func()      // in the order of what they undo
 
 	announce sync.Mutex // orders what the manager is told of reloads and the end
 	unready  int        // reloads that were announced
@@ -77,9 +78,10 @@ var endings = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
 // errNotWanted says that the daemon was asked to end before it was ready.
 var errNotWanted = errors.New("asked to end during the start")
 
-// gcPercent keeps the heap near to what is in use: a daemon that is idle nearly
-// always would rather collect more often than be large.
-const gcPercent = 25
+// gcPercent is Go's own default: a heap of 4 MiB, or twice what is in use, is
+// collected. Half of what a start allocates is garbage at once, and collecting it
+// more often costs more than a start; an idle daemon gives the rest back (keepStatus).
+const gcPercent = 100
 
 // processors is how many goroutines run at a time. The daemon's work is in
 // short pieces that wait for each other; on more processors its idle threads

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -13,8 +14,16 @@ import (
 // them: a thousand restarts are one message.
 const statusPause = 100 * time.Millisecond
 
+// A heap that has grown by trimWorth changes is given back once nothing has
+// changed for trimAfter.
+const (
+	trimAfter = 500 * time.Millisecond
+	trimWorth = 64
+)
+
 // statusChanged says that the status line is not true any more.
 func (d *Daemon) statusChanged() {
+	d.changes.Add(1)
 	select {
 	case d.dirty <- struct{}{}:
 	default:
@@ -25,10 +34,17 @@ func (d *Daemon) statusChanged() {
 // changed, until ctx ends. It sleeps while nothing happens.
 func (d *Daemon) keepStatus(ctx context.Context) {
 	before := d.managerInfo()
+	var trimmed uint64
+	trim := time.NewTimer(trimAfter)
+	trim.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-trim.C:
+			trimmed = d.changes.Load()
+			debug.FreeOSMemory()
+			continue
 		case <-d.dirty:
 		}
 		select {
@@ -42,6 +58,9 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 			after := d.managerInfo()
 			d.bus.ManagerChanged(before, after)
 			before = after
+		}
+		if d.changes.Load()-trimmed >= trimWorth {
+			trim.Reset(trimAfter)
 		}
 	}
 }
