@@ -14,6 +14,7 @@ import (
 type Client struct {
 	conn    *busConn
 	signals *clientSignals
+	calls   *pendingCalls
 }
 
 // ListEntry is one row of ListWorkers.
@@ -35,12 +36,12 @@ const dialTimeout = 10 * time.Second
 func Dial(address string) (*Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
-	signals := newClientSignals()
-	conn, err := dialBus(ctx, address, nil, dbus.WithSignalHandler(signals))
-	if err != nil {
+	c := &Client{signals: newClientSignals(), calls: &pendingCalls{waiting: map[uint32]chan answer{}}}
+	var err error
+	if c.conn, err = dialBus(ctx, address, nil, c.heard, dbus.WithSignalHandler(c.signals)); err != nil {
 		return nil, fmt.Errorf("cannot connect to bus %q: %w", address, err)
 	}
-	return &Client{conn: conn, signals: signals}, nil
+	return c, nil
 }
 
 // Close leaves the bus. Calls under way fail, and channels of events are closed.
@@ -48,12 +49,12 @@ func (c *Client) Close() error { return c.conn.Close() }
 
 // RegisterDynamicBackgroundWorker registers a worker. def needs Flags and RestartTime.
 func (c *Client) RegisterDynamicBackgroundWorker(ctx context.Context, def Definition, flags RegisterFlags) (Handle, error) {
-	return c.handle(c.register(ctx, "RegisterDynamicBackgroundWorker", EncodeDefinition(def), uint64(flags)))
+	return c.register(ctx, "RegisterDynamicBackgroundWorker", def, uint64(flags))
 }
 
 // Instantiate registers a worker from a template.
 func (c *Client) Instantiate(ctx context.Context, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error) {
-	return c.handle(c.register(ctx, "Instantiate", template, argument, EncodeDefinition(overrides), uint64(flags)))
+	return c.register(ctx, "Instantiate", template, argument, overrides, uint64(flags))
 }
 
 // GetBackgroundWorkerPid returns the status and, if started, the pid. StatusPostmasterDied when the name has no owner.
@@ -101,7 +102,8 @@ func (c *Client) WaitForBackgroundWorkerShutdown(ctx context.Context, h Handle) 
 
 // TerminateBackgroundWorker has the worker ended and unregistered. No error for a stale handle.
 func (c *Client) TerminateBackgroundWorker(ctx context.Context, h Handle) error {
-	return fromBus(c.manager(ctx, "TerminateBackgroundWorker", h.Path(), uint64(0)).Err)
+	_, err := c.direct(ctx, "TerminateBackgroundWorker", dbus.FlagNoAutoStart, h.Path(), uint64(0))
+	return err
 }
 
 // TerminateBackgroundWorkersForDatabase has the interruptible workers of a database of a server ended and unregistered.

@@ -26,11 +26,6 @@ func (c *Client) manager(ctx context.Context, member string, args ...any) *dbus.
 	return c.call(ctx, ManagerPath, ManagerInterface, member, dbus.FlagNoAutoStart, args...)
 }
 
-// register calls a method of the manager; the bus starts the daemon if it is not there.
-func (c *Client) register(ctx context.Context, member string, args ...any) *dbus.Call {
-	return c.call(ctx, ManagerPath, ManagerInterface, member, 0, args...)
-}
-
 func (c *Client) worker(ctx context.Context, h Handle, member string) error {
 	return fromBus(c.call(ctx, h.Path(), WorkerInterface, member, dbus.FlagNoAutoStart, uint64(0)).Err)
 }

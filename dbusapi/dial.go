@@ -19,8 +19,8 @@ const defaultSystemBus = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/r
 
 // dialBus connects to a bus and says hello. The connection is made here and not by the bus library, so that descriptor
 // passing is never negotiated (the library does not close descriptors it has no use for, and any peer could fill our
-// table), a Server's peers do not reach the library (see framedConn; take is nil for a Client), and a broker that does not answer cannot hold us beyond ctx.
-func dialBus(ctx context.Context, address string, take func(head, []byte) *Error, options ...dbus.ConnOption) (*busConn, error) {
+// table), a Server's peers do not reach the library (see framedConn; take is a Server's, heard a Client's), and a broker that does not answer cannot hold us beyond ctx.
+func dialBus(ctx context.Context, address string, take func(head, []byte) *Error, heard func(head, []byte) bool, options ...dbus.ConnOption) (*busConn, error) {
 	address, err := busAddress(address)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func dialBus(ctx context.Context, address string, take func(head, []byte) *Error
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = socket.SetDeadline(time.Unix(1, 0)) })
-	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), take: take, serials: &serials{}}
+	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), take: take, heard: heard, serials: &serials{}}
 	conn, err := handshake(framed, options)
 	if !stop() && err == nil {
 		_ = conn.Close()

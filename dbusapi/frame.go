@@ -33,6 +33,8 @@ type framedConn struct {
 	// take gets each call, on the goroutine that reads, and must not block. body is void when it returns. An error is the
 	// answer at once.
 	take func(h head, body []byte) *Error
+	// heard gets each message of a Client before the library, and says whether it was for it; nil: none. As take otherwise.
+	heard func(h head, body []byte) bool
 
 	framed  bool   // authentication is over: messages follow
 	buffer  []byte // reused for each message
@@ -105,6 +107,11 @@ func (c *framedConn) next() error {
 			return nil
 		}
 	}
+	if c.heard != nil && c.framed {
+		if h, ok := parseHead(string(c.buffer[:head])); ok && c.heard(h, c.buffer[head:]) {
+			return nil
+		}
+	}
 	c.pending = c.buffer
 	if cap(c.buffer) > maxMessage {
 		c.buffer = nil // do not keep a big one
@@ -148,8 +155,11 @@ func (c *framedConn) refuse(h head, e *Error) error {
 
 // send writes a message as one piece, which is never mixed with another: the library, too, writes a message at once.
 // The error says that m cannot be encoded, is too long, or that the connection is gone.
-func (c *framedConn) send(m *message) error {
-	b, err := m.encode(c.serials.GetSerial())
+func (c *framedConn) send(m *message) error { return c.sendAs(c.serials.GetSerial(), m) }
+
+// sendAs is send with a serial that was taken before.
+func (c *framedConn) sendAs(serial uint32, m *message) error {
+	b, err := m.encode(serial)
 	if err != nil {
 		return err
 	}

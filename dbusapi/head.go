@@ -2,7 +2,7 @@ package dbusapi
 
 import "github.com/godbus/dbus/v5"
 
-// head is what a message says of itself, as far as a Server needs it. The texts share memory of the message's head.
+// head is what a message says of itself, as far as we need it. The texts share memory of the message's head.
 type head struct {
 	kind      dbus.Type
 	flags     dbus.Flags
@@ -13,6 +13,8 @@ type head struct {
 	iface     string // "" if the caller left it out
 	member    string
 	signature string // of the body
+	answers   uint32 // serial of the call that this answers, or 0
+	errorName string // of an error
 }
 
 // wantsAnswer reports whether the message is a call whose sender waits.
@@ -40,6 +42,10 @@ func parseHead(text string) (h head, ok bool) {
 			h.iface = r.string()
 		case code == dbus.FieldMember && kind == "s":
 			h.member = r.string()
+		case code == dbus.FieldReplySerial && kind == "u":
+			h.answers = r.uint32()
+		case code == dbus.FieldErrorName && kind == "s":
+			h.errorName = r.string()
 		case code == dbus.FieldSignature && kind == "g":
 			h.signature = r.signature()
 		default:

@@ -79,7 +79,7 @@ func TestHostileMessages(t *testing.T) {
 			}
 		})
 	}
-	conn, err := dialBus(testContext(t), b.address, nil)
+	conn, err := dialBus(testContext(t), b.address, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestHostileMessages(t *testing.T) {
 func sendRaw(t *testing.T, b *bus, raw []byte, want string) {
 	t.Helper()
 	answers := make(chan *dbus.Message, 10)
-	conn, err := dialBus(testContext(t), b.address, nil)
+	conn, err := dialBus(testContext(t), b.address, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// message is one to send: an answer, an error or a signal. Names in it are valid ones.
+// message is one to send: a call, an answer, an error or a signal. Names in it are valid ones.
 type message struct {
 	kind      dbus.Type
-	to        string // unique name, "" for a signal to whoever has a match rule
+	flags     dbus.Flags
+	to        string // bus name, "" for a signal to whoever has a match rule
 	answers   uint32 // serial of the call that this answers
 	errorName string
-	path      dbus.ObjectPath // this and the next two: of a signal
+	path      dbus.ObjectPath // this and the next two: of a signal or a call
 	iface     string
 	member    string
 	body      []any
@@ -36,7 +37,7 @@ func (m *message) encode(serial uint32) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, fixedLen, 256+len(body))
-	b[0], b[offType], b[offVersion] = 'l', byte(m.kind), 1
+	b[0], b[offType], b[offFlags], b[offVersion] = 'l', byte(m.kind), byte(m.flags), 1
 	binary.LittleEndian.PutUint32(b[offBodyLen:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(b[offSerial:], serial)
 	for _, f := range []struct {
@@ -83,33 +84,97 @@ func encodeBody(args []any) (signature string, b []byte, err error) {
 	if len(args) == 0 {
 		return "", nil, nil
 	}
-	var kinds [16]byte
-	for i, arg := range args {
-		if i == len(kinds) {
-			return libraryBody(args)
-		}
+	kinds := make([]byte, 0, 16)
+	for _, arg := range args {
 		switch v := arg.(type) {
 		case string:
 			if !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
-				return "", nil, fmt.Errorf("a text of the answer is not valid UTF-8")
+				return "", nil, fmt.Errorf("a text of the message is not valid UTF-8")
 			}
-			kinds[i], b = 's', appendString(b, v)
+			kinds, b = append(kinds, 's'), appendString(b, v)
 		case dbus.ObjectPath:
 			if !v.IsValid() {
-				return "", nil, fmt.Errorf("a path of the answer is not valid")
+				return "", nil, fmt.Errorf("a path of the message is not valid")
 			}
-			kinds[i], b = 'o', appendString(b, string(v))
+			kinds, b = append(kinds, 'o'), appendString(b, string(v))
 		case uint32:
-			kinds[i], b = 'u', binary.LittleEndian.AppendUint32(padded(b, 4), v)
+			kinds, b = append(kinds, 'u'), binary.LittleEndian.AppendUint32(padded(b, 4), v)
 		case int32:
-			kinds[i], b = 'i', binary.LittleEndian.AppendUint32(padded(b, 4), uint32(v))
+			kinds, b = append(kinds, 'i'), binary.LittleEndian.AppendUint32(padded(b, 4), uint32(v))
 		case uint64:
-			kinds[i], b = 't', binary.LittleEndian.AppendUint64(padded(b, 8), v)
+			kinds, b = append(kinds, 't'), binary.LittleEndian.AppendUint64(padded(b, 8), v)
+		case Definition:
+			kinds, b = append(kinds, "a{sv}"...), appendDefinition(b, &v)
 		default:
 			return libraryBody(args)
 		}
 	}
-	return string(kinds[:len(args)]), b, nil
+	return string(kinds), b, nil
+}
+
+// appendDefinition appends the a{sv} of the keys in d.Set.
+func appendDefinition(b []byte, d *Definition) []byte {
+	return appendArray(b, 8, func(b []byte) []byte {
+		for _, f := range fields {
+			if d.Set.Has(f.key) {
+				p := f.ref(d)
+				b = appendString(padded(b, 8), f.name)
+				kind := fieldsByName[f.name].wireType
+				b = append(append(append(b, byte(len(kind))), kind...), 0)
+				b = appendValue(b, p)
+			}
+		}
+		return b
+	})
+}
+
+// appendArray appends an array whose elements, which f appends, have that alignment.
+func appendArray(b []byte, alignment int, f func([]byte) []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(padded(b, 4), 0)
+	at := len(b)
+	b = padded(b, alignment)
+	begin := len(b)
+	b = f(b)
+	binary.LittleEndian.PutUint32(b[at-4:], uint32(len(b)-begin))
+	return b
+}
+
+// appendValue is the reverse of reader.value, with texts as toWire has them.
+func appendValue(b []byte, p any) []byte {
+	switch v := toWire(p).(type) {
+	case string:
+		return appendString(b, v)
+	case []string:
+		return appendArray(b, 4, func(b []byte) []byte {
+			for _, s := range v {
+				b = appendString(b, s)
+			}
+			return b
+		})
+	case map[string]string:
+		return appendArray(b, 8, func(b []byte) []byte {
+			for k, s := range v {
+				b = appendString(appendString(padded(b, 8), k), s)
+			}
+			return b
+		})
+	case []byte:
+		return appendArray(b, 1, func(b []byte) []byte { return append(b, v...) })
+	case bool:
+		n := uint32(0)
+		if v {
+			n = 1
+		}
+		return binary.LittleEndian.AppendUint32(padded(b, 4), n)
+	case int32:
+		return binary.LittleEndian.AppendUint32(padded(b, 4), uint32(v))
+	case uint32:
+		return binary.LittleEndian.AppendUint32(padded(b, 4), v)
+	case uint64:
+		return binary.LittleEndian.AppendUint64(padded(b, 8), v)
+	default:
+		panic("dbusapi: internal error: a field has no D-Bus type")
+	}
 }
 
 // libraryBody has the library encode arguments, within a message since it encodes nothing less.

@@ -53,8 +53,34 @@ func TestReader(t *testing.T) {
 			t.Errorf("%s: got %+v, %v\nwant %+v", order, args, err, want)
 		}
 		if wanted := (head{dbus.TypeMethodCall, dbus.FlagNoAutoStart, 4711, order == binary.BigEndian, ":1.7",
-			ManagerPath, ManagerInterface, "Instantiate", "ssa{sv}t"}); h != wanted {
+			ManagerPath, ManagerInterface, "Instantiate", "ssa{sv}t", 0, ""}); h != wanted {
 			t.Errorf("%s: got %+v\nwant %+v", order, h, wanted)
+		}
+	}
+}
+
+// TestDirectCall: a definition is read as a Client writes it without the library, whichever of its keys are there.
+func TestDirectCall(t *testing.T) {
+	whole := full(Handle{}).Definition
+	wants := []Definition{{}, whole}
+	for _, f := range fields {
+		one, from := Definition{Set: f.key}, whole
+		reflect.ValueOf(f.ref(&one)).Elem().Set(reflect.ValueOf(f.ref(&from)).Elem())
+		wants = append(wants, one)
+	}
+	for _, want := range wants {
+		m := message{kind: dbus.TypeMethodCall, to: BusName, path: ManagerPath, iface: ManagerInterface, member: "Instantiate",
+			body: []any{"t", "argument", want, uint64(7)}}
+		b, err := m.encode(4711)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, args, err := read(b)
+		if err != nil || !reflect.DeepEqual(args, []any{"t", "argument", want, uint64(7)}) {
+			t.Errorf("%s: got %+v, %v\nwant %+v", want.Set, args, err, want)
+		}
+		if _, err := dbus.DecodeMessage(bytes.NewReader(b)); err != nil { // nor does the library mind
+			t.Errorf("%s: %v", want.Set, err)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s *Server) newSession(ctx context.Context) (*session, error) {
 	}
 	sess.ctx, sess.cancel = context.WithCancel(context.Background())
 	defer close(sess.ready)
-	conn, err := dialBus(ctx, s.address, sess.take, dbus.WithSignalHandler(sess))
+	conn, err := dialBus(ctx, s.address, sess.take, nil, dbus.WithSignalHandler(sess))
 	if err != nil {
 		sess.cancel()
 		return nil, err

@@ -245,7 +245,7 @@ func TestClientDropsForgedSignals(t *testing.T) {
 	}
 	name := c.conn.Names()[0]
 	forged, real := ChangeOf(full(Handle{6, 6})), ChangeOf(full(Handle{5, 5}))
-	conn, err := dialBus(testContext(t), b.address, nil)
+	conn, err := dialBus(testContext(t), b.address, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,7 @@ func (c *controller) close() {
 // controlWorker is the worker: it serves orders until the socket is closed.
 func controlWorker(ctx context.Context, path string) error {
 	runtime.UnlockOSThread() // starts no process itself, and is faster without
+	runtime.GOMAXPROCS(1)    // idle threads that spin are at the workers' cost
 	w, err := shm.Open()
 	if err != nil {
 		return err
@@ -138,17 +139,19 @@ func controlWorker(ctx context.Context, path string) error {
 func carryOut(ctx context.Context, w *shm.Worker, handles map[int]shm.Handle, o order) error {
 	switch o.Op {
 	case orderStart:
-		for i := o.First; i < o.First+o.N; i++ {
-			h, err := w.Register(ctx, shm.Definition{
+		made := make([]shm.Handle, o.N)
+		err := pipelined(ctx, o.N, func(ctx context.Context, k int) (err error) {
+			i := o.First + k
+			made[k], err = w.Register(ctx, shm.Definition{
 				Name: fmt.Sprint("bench ", i), Flags: []string{shm.FlagShmemAccess}, StartTime: shm.StartPostmasterStart,
 				RestartTime: shm.RestartAfter(0), Command: []string{o.Program, fmt.Sprintf("%s:%d", o.Ledger, i)},
 			})
-			if err != nil {
-				return err
-			}
-			handles[i] = h
+			return err
+		})
+		for k, h := range made {
+			handles[o.First+k] = h
 		}
-		return nil
+		return err
 	case orderStop:
 		for i := o.First; i < o.First+o.N; i++ {
 			if err := w.Terminate(ctx, handles[i]); err != nil {

@@ -9,10 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/godbus/dbus/v5"
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
 // pgbgw is the supervisor that this module is about, built from this checkout,
@@ -23,23 +25,18 @@ type pgbgw struct {
 	way     way
 	bus     *spawned
 	proc    *spawned
-	conn    *dbus.Conn
-	signals chan *dbus.Signal
+	client  *dbusapi.Client
+	events  <-chan dbusapi.Event
 	program string
 	// Of byPhase: in a word by what the server is watched, and its block.
 	evidence, server string
 	cgroup           string // "": none
-	handles          map[int]dbus.ObjectPath
+	handles          map[int]dbusapi.Handle
 	inside           *controller // the worker that registers the others; nil: none
 	members          *members    // the workers that exchange messages; nil: none
 }
 
-const (
-	ourName     = "org.pgbgw1"
-	ourPath     = "/org/pgbgw1"
-	ourManager  = ourName + ".Manager."
-	outstanding = 64 // calls at once; a system bus allows 128
-)
+const outstanding = 64 // calls at once; a system bus allows 128
 
 // ourBus is as a system bus is, limits included, but lets everybody talk.
 const ourBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
@@ -55,7 +52,7 @@ const ourBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 `
 
 func newPgbgw(w way) func(at seat) peer {
-	return func(at seat) peer { return &pgbgw{seat: at, way: w, handles: map[int]dbus.ObjectPath{}} }
+	return func(at seat) peer { return &pgbgw{seat: at, way: w, handles: map[int]dbusapi.Handle{}} }
 }
 
 func (p *pgbgw) name() string {
@@ -187,28 +184,20 @@ func (p *pgbgw) makeCgroup(daemon *exec.Cmd) (*os.File, error) {
 }
 
 func (p *pgbgw) connect(ctx context.Context) error {
-	var conn *dbus.Conn
-	var last error
-	err := until(ctx, 5*time.Second, "dbus-daemon listens", func() bool { // its socket's name comes before that
-		conn, last = dbus.Connect("unix:path="+p.path("bus"), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
-		return last == nil || p.bus.ended()
-	})
-	if err = errors.Join(err, last); err != nil {
+	client, err := dbusapi.Dial("unix:path=" + p.path("bus"))
+	if err != nil {
 		return err
 	}
-	p.conn = conn
-	p.signals = make(chan *dbus.Signal, 64)
-	conn.Signal(p.signals)
+	p.client = client
 	err = until(ctx, 20*time.Second, "pg-bgwd takes its name", func() bool {
-		var owned bool
-		err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, ourName).Store(&owned)
-		return err == nil && owned || p.proc.ended()
+		_, err := client.Manager(ctx)
+		return err == nil || p.proc.ended()
 	})
+	if err == nil {
+		p.events, err = client.Events(context.Background(), false)
+	}
 	if p.inside != nil {
 		err = errors.Join(err, p.inside.accept(ctx))
-	}
-	if p.members != nil && err == nil {
-		err = p.members.accept()
 	}
 	return err
 }
@@ -218,31 +207,23 @@ func (p *pgbgw) prepare(ctx context.Context, n int, program string) error {
 	return nil
 }
 
-// pipelined makes n calls, never more than outstanding at a time, and gives
-// each answer to answered.
-func (p *pgbgw) pipelined(ctx context.Context, n int, send func(k int, done chan *dbus.Call) *dbus.Call, answered func(k int, c *dbus.Call) error) error {
-	calls := make([]*dbus.Call, n)
-	done := make(chan *dbus.Call, n)
-	waiting := 0
-	for k := range n {
-		if waiting == outstanding {
-			if err := answers(ctx, done, 1); err != nil {
-				return err
+// pipelined makes n calls, never more than outstanding at a time.
+func pipelined(ctx context.Context, n int, call func(ctx context.Context, k int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var callers sync.WaitGroup
+	for range min(n, outstanding) {
+		callers.Go(func() {
+			for k := int(next.Add(1)) - 1; k < n && ctx.Err() == nil; k = int(next.Add(1)) - 1 {
+				if err := call(ctx, k); err != nil {
+					cancel(err)
+				}
 			}
-			waiting--
-		}
-		calls[k] = send(k, done)
-		waiting++
+		})
 	}
-	if err := answers(ctx, done, waiting); err != nil {
-		return err
-	}
-	for k, c := range calls {
-		if err := answered(k, c); err != nil {
-			return err
-		}
-	}
-	return nil
+	callers.Wait()
+	return context.Cause(ctx)
 }
 
 func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
@@ -251,24 +232,23 @@ func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
 		return r.Asked, err
 	}
 	p.drain()
-	manager := p.conn.Object(ourName, ourPath)
+	handles := make([]dbusapi.Handle, n)
 	t := monotonic()
-	err := p.pipelined(ctx, n, func(k int, done chan *dbus.Call) *dbus.Call {
-		method, args := p.registration(first + k)
-		return manager.GoWithContext(ctx, ourManager+method, 0, done, args...)
-	}, func(k int, c *dbus.Call) error {
-		var handle dbus.ObjectPath
-		err := c.Store(&handle)
-		p.handles[first+k] = handle
+	err := pipelined(ctx, n, func(ctx context.Context, k int) (err error) {
+		handles[k], err = p.register(ctx, first+k)
 		return err
 	})
+	for k, h := range handles {
+		p.handles[first+k] = h
+	}
 	return t, err
 }
 
+// drain forgets what was told so far.
 func (p *pgbgw) drain() {
 	for {
 		select {
-		case <-p.signals:
+		case <-p.events:
 		default:
 			return
 		}
@@ -283,33 +263,32 @@ func (p *pgbgw) stop(ctx context.Context, first, n int) error {
 		return err
 	}
 	p.drain()
-	manager := p.conn.Object(ourName, ourPath)
-	gone := map[dbus.ObjectPath]bool{}
+	gone := map[dbusapi.Handle]bool{}
 	for i := first; i < first+n; i++ {
 		gone[p.handles[i]] = true
 	}
-	err := p.pipelined(ctx, n, func(k int, done chan *dbus.Call) *dbus.Call {
-		return manager.GoWithContext(ctx, ourManager+"TerminateBackgroundWorker", 0, done, p.handles[first+k], uint64(0))
-	}, func(k int, c *dbus.Call) error { return c.Err })
-	if err != nil {
-		return err
-	}
-	return p.told(ctx, gone)
+	asked := make(chan error, 1)
+	go func() {
+		asked <- pipelined(ctx, n, func(ctx context.Context, k int) error {
+			return p.client.TerminateBackgroundWorker(ctx, p.handles[first+k])
+		})
+	}()
+	told := p.told(ctx, gone)
+	return errors.Join(<-asked, told)
 }
 
 // told waits for the owner's notice that each of these has stopped.
-func (p *pgbgw) told(ctx context.Context, handles map[dbus.ObjectPath]bool) error {
+func (p *pgbgw) told(ctx context.Context, handles map[dbusapi.Handle]bool) error {
 	for len(handles) > 0 {
 		select {
-		case s := <-p.signals:
-			if s == nil {
+		case e, ok := <-p.events:
+			switch {
+			case !ok:
 				return errors.New("the bus is gone")
-			}
-			if s.Name != ourManager+"WorkerStateChanged" || len(s.Body) < 3 || s.Body[2] != "stopped" {
-				continue
-			}
-			if h, ok := s.Body[0].(dbus.ObjectPath); ok {
-				delete(handles, h)
+			case e.Kind == dbusapi.EventMissed:
+				return errors.New("notices were missed")
+			case e.Kind == dbusapi.EventStateChanged && e.Change.Status == dbusapi.StatusStopped:
+				delete(handles, e.Handle)
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("not told that %d workers stopped: %w", len(handles), context.Cause(ctx))
@@ -324,14 +303,14 @@ func (p *pgbgw) terminate(ctx context.Context, i int) (time.Duration, error) {
 		return time.Duration(r.Took), err
 	}
 	p.drain()
-	done := make(chan *dbus.Call, 1)
+	asked := make(chan error, 1)
 	t := monotonic()
-	p.conn.Object(ourName, ourPath).GoWithContext(ctx, ourManager+"TerminateBackgroundWorker", 0, done, p.handles[i], uint64(0))
-	if err := p.told(ctx, map[dbus.ObjectPath]bool{p.handles[i]: true}); err != nil {
+	go func() { asked <- p.client.TerminateBackgroundWorker(ctx, p.handles[i]) }()
+	if err := p.told(ctx, map[dbusapi.Handle]bool{p.handles[i]: true}); err != nil {
 		return 0, err
 	}
 	took := time.Duration(monotonic() - t)
-	return took, answers(ctx, done, 1)
+	return took, <-asked
 }
 
 // processes are the daemon and the launchers, which are among its children.
@@ -356,9 +335,9 @@ func (p *pgbgw) spenders() spenders {
 }
 
 func (p *pgbgw) close() error {
-	if p.conn != nil {
-		p.conn.Close()
-		p.conn = nil
+	if p.client != nil {
+		p.client.Close()
+		p.client = nil
 	}
 	p.inside.close()
 	p.members.close()

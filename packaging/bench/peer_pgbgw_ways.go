@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
-	"github.com/godbus/dbus/v5"
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
 // A way is how workers of pg-bgw are registered.
@@ -41,12 +43,12 @@ func (w way) name() string {
 
 func (w way) note() string {
 	return [...]string{
-		"Instantiate over a private dbus-daemon, of a template with sandbox { no_new_privileges = true }; the D-Bus client is this program's own, " +
+		"Instantiate over a private dbus-daemon, of a template with sandbox { no_new_privileges = true }; the client is package dbusapi in this program, " +
 			fmt.Sprint(outstanding) + " calls outstanding at most. Cgroup, sandbox, slot table, segment and log are included; the log is a file, " +
 			"since the daemon is no service of this machine's, so a worker's output goes through the daemon; no watchdog. " +
 			"Memory is the daemon's and the launcher's, without segments.",
 		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
-		"Register over the control socket, by a Go worker with package shm; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
+		"Register over the control socket, by a Go worker with package shm, " + fmt.Sprint(outstanding) + " calls outstanding at most; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
 		"two workers with package shm, attached to one segment of a pg-bgwd.",
 		"two workers without a session, of a pg-bgwd that watches the server; cgroup, slot table, segment and log included.",
 	}[w]
@@ -124,16 +126,16 @@ func (p *pgbgw) define() error {
 	return os.WriteFile(p.path("workers.d", "bench.hcl"), []byte(text.String()), 0o644)
 }
 
-// registration is the call that registers worker i over the bus.
-func (p *pgbgw) registration(i int) (method string, args []any) {
+// register registers worker i over the bus.
+func (p *pgbgw) register(ctx context.Context, i int) (dbusapi.Handle, error) {
 	if p.way == byTemplate {
-		return "Instantiate", []any{p.program, fmt.Sprint(i), map[string]dbus.Variant{}, uint64(0)}
+		return p.client.Instantiate(ctx, p.program, strconv.Itoa(i), dbusapi.Definition{}, 0)
 	}
-	return "RegisterDynamicBackgroundWorker", []any{map[string]dbus.Variant{
-		"Name":        dbus.MakeVariant(fmt.Sprint("bench ", i)),
-		"Flags":       dbus.MakeVariant([]string{"shmem_access"}),
-		"StartTime":   dbus.MakeVariant("postmaster_start"),
-		"RestartTime": dbus.MakeVariant(int32(0)),
-		"Command":     dbus.MakeVariant([]string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)}),
-	}, uint64(0)}
+	return p.client.RegisterDynamicBackgroundWorker(ctx, dbusapi.Definition{
+		Set:       dbusapi.KeyName | dbusapi.KeyFlags | dbusapi.KeyStartTime | dbusapi.KeyRestartTime | dbusapi.KeyCommand,
+		Name:      fmt.Sprint("bench ", i),
+		Flags:     []string{"shmem_access"},
+		StartTime: "postmaster_start",
+		Command:   []string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)},
+	}, 0)
 }
