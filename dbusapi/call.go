@@ -12,23 +12,46 @@ type call struct {
 	head
 	session *session
 	peer    *peer
+	fresh   bool // peer is to be asked for
 	body    string
 }
 
-// take begins a call. It is called on the goroutine that reads the bus, so it only admits: the rest has a goroutine of
-// its own, and no method waits for another.
+// take begins a call. It is called on the goroutine that reads the bus, so it only admits: the rest has a goroutine
+// to itself, and no method waits for another.
 func (s *session) take(h head, body []byte) *Error {
 	p, fresh, e := s.admit(h.sender)
 	if e != nil {
 		return e
 	}
-	c := &call{head: h, session: s, peer: p, body: string(body)}
-	go func() {
-		results, err := c.guard(fresh)
-		s.leave(p) // before the answer: who has it may call again
-		c.answer(results, err)
-	}()
+	c := &call{head: h, session: s, peer: p, fresh: fresh, body: string(body)}
+	select {
+	case s.calls <- c:
+	default: // nobody rests
+		go s.serve(c)
+	}
 	return nil
+}
+
+// maxResting is how many goroutines are kept for the calls to come: their stacks have the size that a call needs.
+const maxResting = 16
+
+// serve carries out c and then what comes while few enough others rest.
+func (s *session) serve(c *call) {
+	for {
+		results, err := c.guard(c.fresh)
+		s.leave(c.peer) // before the answer: who has it may call again
+		c.answer(results, err)
+		if s.resting.Add(1) > maxResting {
+			s.resting.Add(-1)
+			return
+		}
+		select {
+		case c = <-s.calls:
+			s.resting.Add(-1)
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 // guard runs the call. A panic fails this call alone.

@@ -26,6 +26,9 @@ type session struct {
 
 	subscribers atomic.Int64
 
+	calls   chan *call // to a goroutine that rests
+	resting atomic.Int32
+
 	mu          sync.Mutex
 	peers       map[string]*peer
 	callsPerUID map[uint32]int
@@ -39,7 +42,7 @@ type session struct {
 func (s *Server) newSession(ctx context.Context) (*session, error) {
 	sess := &session{
 		server: s, ready: make(chan struct{}), out: newQueue(maxOutbox), gone: newQueue(math.MaxInt),
-		peers: map[string]*peer{}, callsPerUID: map[uint32]int{},
+		peers: map[string]*peer{}, callsPerUID: map[uint32]int{}, calls: make(chan *call),
 	}
 	sess.ctx, sess.cancel = context.WithCancel(context.Background())
 	defer close(sess.ready)

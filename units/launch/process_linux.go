@@ -190,7 +190,7 @@ func (p *Process) ended(oom bool) {
 	p.start = nil
 	p.mu.Unlock()
 	if st != nil {
-		st.result <- st.failure
+		st.answer(p, st.failure)
 		return
 	}
 	p.exited(*p.exit)

@@ -16,10 +16,11 @@ var errUnserved = errors.New("the launcher died before it had started the worker
 // A start is a request that is under way. It is guarded by its Process's mu.
 type start struct {
 	spec    *Spec
-	status  int        // read end of the status pipe, -1 when it has been closed
-	token   uint64     // of kin
-	result  chan error // one value: nil when the program runs, else after all is gone
-	failure error      // what result will be when nothing is left
+	status  int                   // read end of the status pipe, -1 when it has been closed
+	token   uint64                // of kin
+	result  chan error            // one value: nil when the program runs, else after all is gone; not with then
+	then    func(*Process, error) // called once with the same on the poller's goroutine or another; nil: none
+	failure error                 // what result will be when nothing is left
 }
 
 // Start starts a worker and returns when it has executed its program.
@@ -58,23 +59,36 @@ func (l *Launcher) Begin(ctx context.Context, spec Spec, started func(*Process, 
 		started(nil, err)
 		return
 	}
-	p, st, err := rq.send(ctx)
-	if err != nil && !errors.Is(err, errUnserved) {
-		started(nil, err)
-		return
-	}
-	go func() {
-		if err == nil {
-			err = p.await(ctx, st)
-		}
-		if errors.Is(err, errUnserved) {
-			p, err = rq.again(ctx)
-		}
+	answer := func(p *Process, err error) {
 		if err != nil {
 			p = nil
 		}
 		started(p, err)
-	}()
+	}
+	if ctx.Done() == nil { // nobody cancels, so nobody needs to wait
+		rq.then = func(p *Process, err error) {
+			if errors.Is(err, errUnserved) {
+				go func() { answer(rq.again(ctx)) }()
+				return
+			}
+			answer(p, err)
+		}
+	}
+	p, st, err := rq.send(ctx)
+	switch {
+	case err != nil && !errors.Is(err, errUnserved):
+		started(nil, err)
+	case err != nil || rq.then == nil:
+		go func() {
+			if err == nil {
+				err = p.await(ctx, st)
+			}
+			if errors.Is(err, errUnserved) {
+				p, err = rq.again(ctx)
+			}
+			answer(p, err)
+		}()
+	}
 }
 
 // A request is a Spec in the launcher's language, and the launcher program that
@@ -85,6 +99,7 @@ type request struct {
 	data   []byte
 	files  []int
 	exited func(Exit)
+	then   func(*Process, error) // of its start
 	prog   *program
 }
 
@@ -108,7 +123,7 @@ func (rq *request) send(ctx context.Context) (*Process, *start, error) {
 	}
 	rq.prog = prog
 	p := &Process{l: rq.l, id: rq.spec.ID, exited: rq.exited, pidfd: -1}
-	st, err := p.request(ctx, prog, rq.spec, rq.data, rq.files)
+	st, err := p.request(ctx, prog, rq)
 	return p, st, err
 }
 
@@ -116,6 +131,7 @@ func (rq *request) send(ctx context.Context) (*Process, *start, error) {
 // for what becomes of it.
 func (rq *request) again(ctx context.Context) (*Process, error) {
 	rq.prog.kill() // no-op on a dead one; one that lives and swallows requests is broken
+	rq.then = nil
 	p, st, err := rq.send(ctx)
 	if err == nil {
 		err = p.await(ctx, st)
@@ -129,12 +145,12 @@ func (rq *request) again(ctx context.Context) (*Process, error) {
 
 // request makes the worker's cgroup and status pipe and sends one request, whose
 // start it returns.
-func (p *Process) request(ctx context.Context, prog *program, spec *Spec, data []byte, files []int) (*start, error) {
-	st := &start{spec: spec, status: -1, result: make(chan error, 1)}
+func (p *Process) request(ctx context.Context, prog *program, rq *request) (*start, error) {
+	st := &start{spec: rq.spec, status: -1, result: make(chan error, 1), then: rq.then}
 	p.start = st
-	fds := make([]int, 1, len(files)+2)
+	fds := make([]int, 1, len(rq.files)+2)
 	if p.l.cgroups != nil {
-		dir, err := p.l.cgroups.make(spec.ID, spec.Limits)
+		dir, err := p.l.cgroups.make(p.id, rq.spec.Limits)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +164,7 @@ func (p *Process) request(ctx context.Context, prog *program, spec *Spec, data [
 	}
 	fds[0] = write
 	sent := make(chan error, 1)
-	pk := &packet{data: data, fds: append(fds, files...), done: func(err error) { sent <- err }}
+	pk := &packet{data: rq.data, fds: append(fds, rq.files...), done: func(err error) { sent <- err }}
 	prog.send(pk)
 	select {
 	case err = <-sent:
@@ -163,10 +179,19 @@ func (p *Process) request(ctx context.Context, prog *program, spec *Spec, data [
 		p.cancel(err)
 	}
 	unix.Close(write) // the launcher has its own; if it has none, this ends the start
-	if err != nil {
+	if err != nil && st.then == nil {
 		return nil, <-st.result
 	}
 	return st, nil
+}
+
+// answer gives the start its result.
+func (st *start) answer(p *Process, err error) {
+	if st.then != nil {
+		st.then(p, err)
+		return
+	}
+	st.result <- err
 }
 
 // openStatus makes the status pipe, watches its read end and returns the other.
@@ -310,11 +335,11 @@ func (p *Process) onStatus(events uint32) {
 		if st.failure == nil {
 			st.failure = errUnserved
 		}
-		st.result <- st.failure
+		st.answer(p, st.failure)
 	case err != nil:
 		p.unwatched(err)
 	case st.failure == nil:
-		st.result <- nil
+		st.answer(p, nil)
 	default:
 		_ = p.Kill() // canceled; or about to exit by itself
 	}
