@@ -64,14 +64,16 @@ static int close_others(unsigned first, unsigned keep)
 	return syscall(SYS_close_range, keep + 1, ~0U, 0) ? errno : 0;
 }
 
-int child_files(const struct request *r, int *status)
+int child_files(const struct request *r, int null, int *status)
 {
 	int n = r->ntargets > 3 ? (int)r->ntargets : 3;
-	int null = -1;
 
 	/* First everything out of the way of the targets, then each into its place. */
 	*status = above(*status, n);
-	if (*status < 0)
+	if (null < 0)
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	null = above(null, n);
+	if (*status < 0 || null < 0)
 		return errno;
 	for (size_t i = 0; i < r->nfiles; i++) {
 		r->files[i] = above(r->files[i], n);
@@ -83,11 +85,6 @@ int child_files(const struct request *r, int *status)
 
 		if ((size_t)i < r->ntargets && r->targets[i] != NO_FILE)
 			fd = r->files[r->targets[i]];
-		if (fd < 0 && null < 0) {
-			null = above(open("/dev/null", O_RDWR | O_CLOEXEC), n);
-			if (null < 0)
-				return errno;
-		}
 		if (dup3(fd < 0 ? null : fd, i, 0) < 0)
 			return errno;
 	}
@@ -165,7 +162,7 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 		fail(status, STEP_PRIVILEGES, error);
 	if ((r->flags & FLAG_READ_ONLY_CGROUPS) && ruleset >= 0 && (error = sandbox_apply(ruleset)))
 		fail(status, STEP_SANDBOX, error);
-	if ((error = child_files(r, &status)))
+	if ((error = child_files(r, in->null, &status)))
 		fail(status, STEP_FILES, error);
 	if (needs_oom_score(r, in) && (error = set_oom_score(r->oom_score_adj)))
 		fail(status, STEP_OOM_SCORE, error);

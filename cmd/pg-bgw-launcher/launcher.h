@@ -12,6 +12,7 @@ struct inherited {
 	int oom_score_adj;
 	int no_oom_wish; /* 0, which is no wish, is kept or cannot be had */
 	int nice;
+	int null; /* /dev/null, or -1 to open it */
 };
 
 /*
@@ -74,9 +75,9 @@ void reset_signals(void);
 
 /*
  * child_files makes r's files descriptors 0, 1, 2, ... and closes everything
- * else but *status, which it may move. 0 or an errno.
+ * else but *status, which it may move. null is /dev/null, or -1. 0 or an errno.
  */
-int child_files(const struct request *r, int *status);
+int child_files(const struct request *r, int null, int *status);
 
 /* report tells the daemon; a child that cannot has nobody left to tell. */
 void report(int status, enum step step, int value);

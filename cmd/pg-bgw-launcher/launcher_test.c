@@ -147,7 +147,7 @@ static int shuffle(void)
 	if (pipe(pair) || dup2(pair[1], status) < 0)
 		return 2;
 	unsigned long status_was = inode(status);
-	if (child_files(&r, &status))
+	if (child_files(&r, -1, &status))
 		return 3;
 	for (int i = 0; i < 8; i++)
 		if (inode(i) != was[7 - i] || (fcntl(i, F_GETFD) & FD_CLOEXEC))
@@ -208,7 +208,7 @@ static int fork_one(char *stack, char *program, const char *dir, enum step step)
 {
 	char *argv[] = { program, NULL }, *envp[] = { NULL };
 	int pair[2], files[1] = { 0 }, error;
-	struct inherited in = { .no_oom_wish = 1 };
+	struct inherited in = { .no_oom_wish = 1, .null = -1 };
 	struct report reports[2] = { 0 };
 	uint16_t targets[] = { NO_FILE };
 	ssize_t n;

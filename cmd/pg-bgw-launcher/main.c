@@ -135,7 +135,7 @@ static void serve(struct seat *s)
  */
 static struct inherited own_values(void)
 {
-	struct inherited in = { .nice = getpriority(PRIO_PROCESS, 0) };
+	struct inherited in = { .nice = getpriority(PRIO_PROCESS, 0), .null = -1 };
 	char text[16] = "";
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
 

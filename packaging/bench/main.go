@@ -231,6 +231,7 @@ func lifecycle(ctx context.Context, w io.Writer, b *lab, opt options) error {
 		step(ctx, w, opt)
 	}
 	debug.SetGCPercent(400)
+	runtime.GOMAXPROCS(1) // idle threads that spin are at the cost of what is measured
 	r := &runner{opt: opt, out: w, lab: b, results: results{}, noted: map[string]bool{}}
 	if len(postgresMajors()) == 0 {
 		r.note("PostgreSQL is not measured: no server below /usr/lib/postgresql")

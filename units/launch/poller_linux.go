@@ -99,6 +99,15 @@ func (p *Poller) Remove(fd int) {
 	}
 }
 
+// Discard is Remove and close(2) in one, which takes fd out of the kernel's set by
+// itself. No other descriptor may refer to the same open file: it would keep it there.
+func (p *Poller) Discard(fd int) {
+	p.mu.Lock()
+	delete(p.entries, int32(fd))
+	p.mu.Unlock()
+	unix.Close(fd)
+}
+
 // Close ends the goroutine. The function being called at that time, if any, is
 // the last. Descriptors stay the caller's.
 func (p *Poller) Close() error {

@@ -309,8 +309,7 @@ func (p *Process) onStatus(events uint32) {
 	st := p.start
 	var b [4 * reportSize]byte
 	n, _ := unix.Read(st.status, b[:])
-	p.l.poller.Remove(st.status)
-	unix.Close(st.status)
+	p.l.poller.Discard(st.status)
 	st.status = -1
 	pid, step, errno := decodeReports(b[:max(n, 0)])
 	if pid != 0 {

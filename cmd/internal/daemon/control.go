@@ -125,8 +125,7 @@ func (c *conn) close() {
 	if !c.closed {
 		c.closed = true
 		c.cancel()
-		c.server.poller.Remove(c.fd)
-		unix.Close(c.fd)
+		c.server.poller.Discard(c.fd)
 	}
 }
 

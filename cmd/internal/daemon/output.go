@@ -129,8 +129,7 @@ func (l *lines) one() bool {
 		return err == unix.EINTR
 	case err != nil || n == 0:
 		l.out.remove(l.run)
-		l.out.poller.Remove(l.fd)
-		unix.Close(l.fd)
+		l.out.poller.Discard(l.fd)
 		l.fd = -1
 		l.flush()
 		return false
