@@ -78,7 +78,8 @@ func BenchmarkServeRegister(b *testing.B) {
 	binary.LittleEndian.PutUint32(raw.Bytes()[offSerial:], 4711)
 	written := make(chan []byte, 1)
 	source := &bytes.Reader{}
-	framed := &framedConn{Conn: answers{written: written}, r: bufio.NewReader(source), serials: &serials{}, framed: true}
+	out := answers{written: written}
+	framed := &framedConn{Conn: out, r: bufio.NewReader(source), serials: &serials{}, framed: true, outbox: newOutbox(out.Write)}
 	s := &session{server: NewServer(nothing{}, Options{}), ctx: b.Context(), conn: &busConn{framed: framed}, ready: make(chan struct{}), callsPerUID: map[uint32]int{}, peers: map[string]*peer{}}
 	close(s.ready)
 	p, _ := s.findPeer(":1.7")
@@ -110,7 +111,7 @@ type answers struct {
 	written chan []byte
 }
 
-func (a answers) Write(b []byte) (int, error) { a.written <- b; return len(b), nil }
+func (a answers) Write(b []byte) (int, error) { a.written <- bytes.Clone(b); return len(b), nil }
 
 // nothing is a Backend that registers nothing and has no other method.
 type nothing struct{ Backend }

@@ -30,7 +30,7 @@ func dialBus(ctx context.Context, address string, take func(head, []byte) *Error
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = socket.SetDeadline(time.Unix(1, 0)) })
-	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), take: take, heard: heard, serials: &serials{}}
+	framed := &framedConn{Conn: socket, r: bufio.NewReaderSize(socket, 16<<10), take: take, heard: heard, serials: &serials{}, outbox: newOutbox(socket.Write)}
 	conn, err := handshake(framed, options)
 	if !stop() && err == nil {
 		_ = conn.Close()

@@ -36,6 +36,7 @@ type framedConn struct {
 	// heard gets each message of a Client before the library, and says whether it was for it; nil: none. As take otherwise.
 	heard func(h head, body []byte) bool
 
+	outbox  *outbox
 	framed  bool   // authentication is over: messages follow
 	buffer  []byte // reused for each message
 	pending []byte // what Read has not handed over yet
@@ -166,8 +167,7 @@ func (c *framedConn) sendAs(serial uint32, m *message) error {
 	if len(b) > maxSend {
 		return Errorf(ErrorLimitsExceeded, "the answer has %d bytes, more than a message may; ask for less at once", len(b))
 	}
-	_, err = c.Conn.Write(b)
-	return err
+	return c.outbox.put(b)
 }
 
 func orderOf(mark byte) binary.ByteOrder {

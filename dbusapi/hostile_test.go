@@ -294,7 +294,7 @@ func FuzzFrame(f *testing.F) {
 			_, _ = (&reader{text: string(body), big: h.big}).arguments("ssa{sv}t")
 			return Errorf(ErrorFailed, "no")
 		}
-		c := &framedConn{Conn: s, r: bufio.NewReader(s), take: take, serials: &serials{}, framed: true}
+		c := &framedConn{Conn: s, r: bufio.NewReader(s), take: take, serials: &serials{}, framed: true, outbox: newOutbox(s.Write)}
 		for c.next() == nil {
 			if len(c.pending) > 0 {
 				if h, _ := parseHead(string(c.pending)); len(c.pending) > maxMessage || h.sender != busDriver {

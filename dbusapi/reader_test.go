@@ -34,7 +34,7 @@ func instantiateCall(t *testing.T, order binary.ByteOrder, def map[string]dbus.V
 func read(raw []byte) (h head, args []any, err error) {
 	s := &script{Reader: bytes.NewReader(raw)}
 	err = io.ErrUnexpectedEOF
-	c := &framedConn{Conn: s, r: bufio.NewReader(s), serials: &serials{}, framed: true}
+	c := &framedConn{Conn: s, r: bufio.NewReader(s), serials: &serials{}, framed: true, outbox: newOutbox(s.Write)}
 	c.take = func(got head, body []byte) *Error {
 		h = got
 		args, err = (&reader{text: string(body), big: got.big}).arguments("ssa{sv}t")

@@ -96,7 +96,7 @@ func (s *session) enqueue(send func()) {
 // flush waits until everything queued so far is sent.
 func (s *session) flush(ctx context.Context) error {
 	sent := make(chan struct{})
-	if !s.out.add(func() { close(sent) }) {
+	if !s.out.add(func() { s.conn.framed.outbox.drain(); close(sent) }) {
 		return errors.New("cannot send the last signals: the message bus does not read")
 	}
 	select {
