@@ -50,9 +50,9 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, exited func(Exit)) (*Pr
 // Begin is Start for a caller with many workers: it returns when the launcher
 // has been sent the request, so that starts begun one after the other are carried
 // out in that order, and calls started once, with what Start would return, perhaps
-// before Begin has returned. Until then the descriptors of spec must stay open and
-// nothing in it be changed. It waits while there is no launcher, and for a launcher that does
-// not read.
+// before Begin has returned, on the poller's goroutine or another: it must not block.
+// Until then the descriptors of spec must stay open and nothing in it be changed. It
+// waits while there is no launcher, and for a launcher that does not read.
 func (l *Launcher) Begin(ctx context.Context, spec Spec, started func(*Process, error), exited func(Exit)) {
 	rq, err := l.newRequest(ctx, &spec, exited)
 	if err != nil {
@@ -65,7 +65,8 @@ func (l *Launcher) Begin(ctx context.Context, spec Spec, started func(*Process, 
 		}
 		started(p, err)
 	}
-	if ctx.Done() == nil { // nobody cancels, so nobody needs to wait
+	waits := ctx.Done() != nil
+	if !waits { // nobody cancels
 		rq.then = func(p *Process, err error) {
 			if errors.Is(err, errUnserved) {
 				go func() { answer(rq.again(ctx)) }()
@@ -78,7 +79,7 @@ func (l *Launcher) Begin(ctx context.Context, spec Spec, started func(*Process, 
 	switch {
 	case err != nil && !errors.Is(err, errUnserved):
 		started(nil, err)
-	case err != nil || rq.then == nil:
+	case err != nil || waits:
 		go func() {
 			if err == nil {
 				err = p.await(ctx, st)
