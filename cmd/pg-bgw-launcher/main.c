@@ -162,6 +162,7 @@ int main(int argc, char **argv)
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
 	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
+	inherited.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	ruleset = sandbox_ruleset(argv[1]);
 	pool_run(serve);
 }

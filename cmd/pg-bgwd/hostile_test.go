@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -277,16 +278,27 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	for range 40 {
 		handles = append(handles, s.register(definition("idle", 0, "/bin/sleep", "1000")))
 	}
-	last := s.when(handles[39], "failed", func(w dbusapi.WorkerInfo) bool { return strings.Contains(w.Reason, "too many open files") })
+	var last dbusapi.WorkerInfo // whichever of them: a start that ends makes room for another
+	s.poll("a start that failed", func() bool {
+		all, err := s.client.Workers(s.ctx())
+		i := slices.IndexFunc(all, func(w dbusapi.WorkerInfo) bool { return strings.Contains(w.Reason, "too many open files") })
+		if err == nil && i >= 0 {
+			last = all[i]
+		}
+		return err == nil && i >= 0
+	})
 	if last.Status == dbusapi.StatusStarted {
 		t.Errorf("it is %+v", last)
 	}
-	for _, h := range handles[:39] {
+	for _, h := range handles {
+		if h == last.Handle {
+			continue
+		}
 		if err := s.client.TerminateBackgroundWorker(s.ctx(), h); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.running(handles[39])
+	s.running(last.Handle)
 	s.signal(syscall.SIGTERM)
 	if code := s.exitCode(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -65,7 +65,9 @@ func (m *measuring) addSpent(p peer, s spenders, before spent, n int) error {
 	var all time.Duration
 	for i, id := range [...]string{"cpu-supervisor", "cpu-launcher", "cpu-asking", "cpu-worker"} {
 		all += parts[i]
-		m.add(id, p.name(), micro(parts[i].Nanoseconds())/float64(n))
+		if parts[i] > 0 { // there is such a part
+			m.add(id, p.name(), micro(parts[i].Nanoseconds())/float64(n))
+		}
 	}
 	m.add("cpu", p.name(), micro(all.Nanoseconds())/float64(n))
 	return nil

@@ -16,7 +16,8 @@ func NewPair() (supervisor, worker int, err error) {
 	if err != nil {
 		return -1, -1, os.NewSyscallError("socketpair", err)
 	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
+	// A new socket has no other flags to keep.
+	if _, err := unix.FcntlInt(uintptr(fds[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
 		return -1, -1, os.NewSyscallError("fcntl", err)

@@ -141,7 +141,9 @@ func signalError(err error) error {
 func (p *Process) onExit(uint32) {
 	p.mu.Lock()
 	p.phase = dead
-	p.l.poller.Remove(int(p.pidfd))
+	if p.l.cgroups == nil { // reaped later
+		p.l.poller.Remove(int(p.pidfd))
+	}
 	p.mu.Unlock()
 	p.leaderDead()
 }
@@ -168,7 +170,7 @@ func (p *Process) reap() {
 	}
 	status, rusage, err := wait(idType, id, false)
 	if p.pidfd >= 0 {
-		unix.Close(int(p.pidfd))
+		p.l.poller.Discard(int(p.pidfd))
 		p.pidfd = -1
 	}
 	p.mu.Unlock()
