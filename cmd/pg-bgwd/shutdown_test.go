@@ -123,8 +123,9 @@ func TestLastWords(t *testing.T) {
 func TestImmediateShutdown(t *testing.T) {
 	t.Parallel()
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": sleeper("sleeper", "")})
-	h := s.register(definition("stubborn", 0, "/bin/sh", "-c", "trap '' QUIT TERM; while :; do sleep 1000; done"))
+	h := s.register(definition("stubborn", 0, "/bin/sh", "-c", "trap '' QUIT TERM; echo deaf now; while :; do sleep 1000; done"))
 	away := []func(){gone(t, s.running(h).MainPID), gone(t, s.state("sleeper", "running").MainPID)}
+	s.poll("the trap", func() bool { return strings.Contains(s.log.String(), "deaf now") })
 	if err := s.client.Shutdown(s.ctx(), dbusapi.ShutdownImmediate); err != nil {
 		t.Fatal(err)
 	}
