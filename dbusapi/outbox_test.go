@@ -41,7 +41,7 @@ func TestOutbox(t *testing.T) {
 			}
 			last[b[0]] = b[1]
 		}
-		if got.Len() != 2*50*20 || writes > 10 {
+		if got.Len() != 2*50*20 || writes > 100 {
 			t.Errorf("%d bytes in %d writes", got.Len(), writes)
 		}
 	})
