@@ -74,6 +74,7 @@ func boot(t *testing.T, k kind) *machine {
 		dir, lower, installed(t),
 		"systemd-nspawn", "--directory="+dir+"/root", "--machine="+name, "--register=no", "--keep-unit",
 		"--private-network", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+		"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self", // as any machine has them
 		"--console=pipe", "--notify-ready=yes", "--kill-signal=SIGRTMIN+3", "--boot", "--", "--unit=test.target")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "NOTIFY_SOCKET="+notify.LocalAddr().String(), "BROKER="+k.bus)
 	console, err := os.Create(filepath.Join(t.TempDir(), "console"))

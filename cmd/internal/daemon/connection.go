@@ -31,6 +31,9 @@ func (l *launcher) connection(w *units.Worker, p *prepared) ([]string, error) {
 	if p.spec.Credential != nil {
 		uid = p.spec.Credential.UID
 	}
+	if len(login.Files) > 0 {
+		l.secrets.Do(l.tellSecrets)
+	}
 	numbers := map[string]int{}
 	for _, f := range login.Files {
 		fd, err := f.Memfd(uid)
@@ -43,4 +46,11 @@ func (l *launcher) connection(w *units.Worker, p *prepared) ([]string, error) {
 	return login.Environ(func(f server.LoginFile) string {
 		return "/proc/self/fd/" + strconv.Itoa(numbers[f.Name])
 	}), nil
+}
+
+// tellSecrets says, once, that secrets are passed where workers can take them.
+func (l *launcher) tellSecrets() {
+	if !workersApart() {
+		l.log.Warn("workers of one user can read each other's passwords: the service needs a kernel with Landlock and NoNewPrivileges=yes")
+	}
 }

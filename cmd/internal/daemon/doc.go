@@ -20,6 +20,7 @@
 //	owners.go      pidfds of the clients that asked for SIGUSR1
 //	servers.go     units/server     -> phases of supervise
 //	connection.go  units/server     -> a worker's way into its server
+//	isolation_linux.go  what keeps workers of one user apart
 //	passed_linux.go  descriptors of the service manager -> secrets of connections
 //	census.go      supervise.Change -> what watchers ask about workers
 //	sink.go        supervise.Sink   -> slot table, bus, owners, log, in this order

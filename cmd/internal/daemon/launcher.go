@@ -5,12 +5,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"os/user"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/pg-bgw/pg-bgw/shm"
@@ -31,9 +33,11 @@ type launcher struct {
 	control  *controlServer
 	output   *output
 	// login is how a worker gets into its server.
-	login  func(*units.Worker) (*server.Login, error)
-	memory bool // workers' cgroups have the memory controller
-	death  int  // read end of a pipe whose write end only the daemon has
+	login   func(*units.Worker) (*server.Login, error)
+	secrets sync.Once // one was passed
+	log     *slog.Logger
+	memory  bool // workers' cgroups have the memory controller
+	death   int  // read end of a pipe whose write end only the daemon has
 }
 
 var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
@@ -325,7 +329,7 @@ func (d *Daemon) buildLaunch() error {
 	d.death = w
 	d.launcher = &launcher{
 		memory: cgroups != nil && slices.Contains(cgroups.Controllers(), "memory"),
-		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, login: d.login,
+		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, login: d.login, log: d.log,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}
