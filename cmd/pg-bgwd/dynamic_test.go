@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"github.com/pg-bgw/pg-bgw/shm"
+	"github.com/pg-bgw/pg-bgw/shm/control"
 )
 
 func init() {
@@ -210,4 +212,77 @@ func TestDynamicSegments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func init() { bareRoles["greedy"] = greedy }
+
+// greedy asks for dynamic segments without end, reads no answer, and sends what
+// makes no sense in between.
+func greedy() int {
+	fd := controlDescriptor()
+	send := func(r control.Record) bool {
+		b, err := r.Append(nil)
+		for err == nil {
+			if err = control.Send(fd, b, -1); errors.Is(err, syscall.EAGAIN) {
+				time.Sleep(time.Millisecond)
+				err = nil
+				continue
+			}
+			break
+		}
+		return err == nil
+	}
+	send(control.Record{Type: control.Attach, ID: 1})
+	for id := uint64(2); ; id++ {
+		r := control.Record{Type: control.DynamicCreate, ID: id, Size: 1}
+		switch id % 8 {
+		case 1:
+			r.Size = 1<<64 - 1
+		case 2:
+			r = control.Record{Type: control.DynamicNamed, ID: id, Size: id, Text: "n"}
+		case 3:
+			r = control.Record{Type: control.DynamicReady, ID: id, Segment: uint32(id), Done: true}
+		case 4:
+			r = control.Record{Type: control.DynamicUnpin, ID: id, Segment: 1}
+		}
+		if !send(r) {
+			break // the supervisor has closed the socket
+		}
+	}
+	board(os.Getenv("TEST_BOARD")).write("greedy", "closed")
+	select {}
+}
+
+// TestGreedyWorker: one that asks without end loses its socket and costs nobody
+// anything: after its end the supervisor has as many descriptors as before, and
+// all of the limits.
+func TestGreedyWorker(t *testing.T) {
+	b := newBoard(t)
+	s := start(t, startBus(t), map[string]string{
+		"pg-bgw.hcl":       "max_dynamic_segments = 100\n",
+		"workers.d/10.hcl": sleeper("witness", ""),
+	})
+	s.state("witness", "running")
+	fds := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+		if err != nil {
+			t.Skip(err) // it is not dumpable, and we are not root
+		}
+		return len(entries)
+	}
+	first := fds()
+	d := definition("greedy", never, testProgram())
+	d.Set |= dbusapi.KeyEnvironment
+	d.Environment = map[string]string{"TEST_ROLE": "greedy", "TEST_BOARD": string(b)}
+	h := s.register(d)
+	s.content(b.path("greedy"))
+	if n := fds(); n > first+150 {
+		t.Errorf("the supervisor has %d descriptors, before %d", n, first)
+	}
+	if err := syscall.Kill(int(s.info(h).MainPID), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.exited(h)
+	s.poll("the descriptors", func() bool { return fds() <= first+4 }) // a latch and a segment stay
+	s.state("witness", "running")
 }
