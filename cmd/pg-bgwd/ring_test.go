@@ -49,7 +49,28 @@ func ringMembers(t *testing.T) []string {
 	if hasPython(t) {
 		members = append(members, pythonMember(t))
 	}
+	if _, err := exec.LookPath("cc"); err == nil {
+		members = append(members, cMember(t))
+	} else if os.Getenv("CI") == "true" {
+		t.Fatalf("a C compiler is needed: %v", err)
+	}
 	return members
+}
+
+// cMember is built with the C library of this checkout.
+func cMember(t *testing.T) string {
+	t.Helper()
+	library, program := filepath.Join(programs, "libpgbgw"), filepath.Join(programs, "ring-member-c")
+	for _, c := range [][]string{
+		{"sh", "../../contrib/libpgbgw/build.sh", library},
+		{"cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pthread", "-I../../contrib/libpgbgw", "-o", program,
+			ringSource + "/c/ring-member.c", library + "/libpgbgw.a"},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", c, err, out)
+		}
+	}
+	return program
 }
 
 func buildRing(t *testing.T, source string) string {

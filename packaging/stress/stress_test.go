@@ -32,8 +32,8 @@ func TestStress(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-	if !strings.Contains(out.String(), "Python") {
-		t.Errorf("no member in Python:\n%s", out.String())
+	if !strings.Contains(out.String(), "members: [Go Python C]") {
+		t.Errorf("not all languages:\n%s", out.String())
 	}
 	t.Log(out.String())
 }

@@ -10,8 +10,8 @@
 //	}
 //
 // A member is a program without arguments. It learns by its extra data, text in
-// UTF-8 as in "in=AREA out=AREA", the areas of the queue that it reads and of
-// the one that it writes, finds both, whatever their size, attaches, copies every message
+// UTF-8 as in "in=AREA out=AREA size=BYTES", the areas of the queue that it reads
+// and of the one that it writes, and their size. It attaches, copies every message
 // until the other side detaches, detaches, and exits with 0. Programs that are
 // named more than once, or fewer than members are needed, take turns.
 package main

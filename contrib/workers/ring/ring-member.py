@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A worker in a ring of queues, in Python: it copies every message from one
 queue to another until the first is detached, and then ends. The ring's driver
-registers it; see main.go. ring-member (Go) and ring-member.c do the same."""
+registers it; see main.go. ring-member (Go) and c/ring-member.c do the same."""
 
 import signal
 import sys

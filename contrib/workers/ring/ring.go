@@ -37,7 +37,7 @@ func newRing(ctx context.Context, w *shm.Worker, number, size, n int, programs [
 		}
 	}
 	for i := range n {
-		if err := r.register(ctx, names[i], names[i+1], programs[i%len(programs)]); err != nil {
+		if err := r.register(ctx, names[i], names[i+1], size, programs[i%len(programs)]); err != nil {
 			return r, err
 		}
 	}
@@ -58,7 +58,7 @@ func (r *ring) attach(q *shm.Queue, i, n int) (err error) {
 }
 
 // register has the member run in this process's segment, and end with it.
-func (r *ring) register(ctx context.Context, in, out, program string) error {
+func (r *ring) register(ctx context.Context, in, out string, size int, program string) error {
 	slots, err := r.w.Slots()
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (r *ring) register(ctx context.Context, in, out, program string) error {
 		Name: fmt.Sprintf("%s to %s", in, out), Type: "ring member",
 		Flags: []string{shm.FlagShmemAccess}, StartTime: shm.StartPostmasterStart,
 		RestartTime: shm.NeverRestart, StopWithOwner: true, Segment: self.Segment,
-		Command: []string{program}, Extra: fmt.Appendf(nil, "in=%s out=%s", in, out),
+		Command: []string{program}, Extra: fmt.Appendf(nil, "in=%s out=%s size=%d", in, out, size),
 	})
 	if err != nil {
 		return err

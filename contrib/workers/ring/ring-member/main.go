@@ -1,7 +1,7 @@
 // Ring-member is a worker in a ring of queues, in Go: it copies every message
 // from one queue to another until the first is detached, and then ends. The
 // ring's driver registers it; see the command ring. ring-member.py and
-// ring-member.c do the same.
+// c/ring-member.c do the same.
 package main
 
 import (
