@@ -88,6 +88,10 @@
 // (it is told as Unknown, then as what it is). Behind a connection pooler the
 // pooler is what is watched: name the server itself.
 //
+// With the kind a state tells, for people and listings only, the server's
+// version, its postmaster's pid and where it was asked; nothing is concluded
+// from these, and no secret is among them.
+//
 // # Promotion
 //
 // A session that is idle is not told of a promotion by itself: the changed parameter is reported with the next ReadyForQuery (measured on
