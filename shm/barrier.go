@@ -46,37 +46,6 @@ type Barrier struct {
 	gone     bool
 }
 
-// barrierState is the state's word in its parts.
-type barrierState struct {
-	phase                 uint32
-	participants, arrived uint64
-	elected, static       bool
-}
-
-func parseBarrier(w uint64) barrierState {
-	return barrierState{
-		uint32(w), w >> barrierParticipants & barrierMask, w >> barrierArrived & barrierMask,
-		w&barrierElected != 0, w&barrierStatic != 0,
-	}
-}
-
-func (s barrierState) word() uint64 {
-	w := uint64(s.phase) | s.participants&barrierMask<<barrierParticipants | s.arrived&barrierMask<<barrierArrived
-	if s.elected {
-		w |= barrierElected
-	}
-	if s.static {
-		w |= barrierStatic
-	}
-	return w
-}
-
-// advance begins the next phase.
-func (s *barrierState) advance(elected bool) {
-	s.phase++
-	s.arrived, s.elected = 0, elected
-}
-
 // CreateBarrier makes a barrier of data (BarrierInit), MinBarrierSize bytes at
 // least, beginning at a multiple of 8, as what Area returns does. With 1 to
 // MaxParticipants participants it is static; with 0 it is dynamic, and they
