@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // runTests builds the programs, unless PGBGW_TEST_PROGRAMS says where they are: there
-// may be no compiler on the system that the tests run on.
+// may be no compiler on the system that the tests run on, TestServer* above all.
 func runTests(m *testing.M) int {
 	defer func() { os.RemoveAll(blank.base) }()
 	if programs = os.Getenv("PGBGW_TEST_PROGRAMS"); programs != "" {

@@ -27,6 +27,7 @@ func TestServerDemotion(t *testing.T) {
 			c.start()
 			s.await(d, "reader", "primary")
 			s.await(d, "writer", "primary")
+			s.await(d, "reader", "primary")
 			s.await(d, "outliver", "start")
 			s.await(d, "stayer", "start")
 			c.stop("fast")

@@ -24,7 +24,7 @@ test_go() {
     # shellcheck disable=SC2086 # a list of words
     go test -race -p 2 -timeout 10m $packages
     say "the system test"
-    PGBGW_BUILD=$BUILD go test -count=1 -timeout 10m ./packaging/systemtest
+    PGBGW_BUILD=$BUILD go test -count=1 -timeout 25m ./packaging/systemtest
 }
 
 check_source() {

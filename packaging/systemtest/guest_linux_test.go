@@ -16,7 +16,7 @@ import (
 
 // bootPatience bounds the emulated machine's whole life. A processor without
 // hardware for it takes a minute to boot, and shares the host with other tests.
-const bootPatience = 8 * time.Minute
+const bootPatience = 20 * time.Minute
 
 // inGuest says that this process is the test inside the emulated machine.
 func inGuest() bool { return os.Getenv("PGBGW_GUEST") != "" }

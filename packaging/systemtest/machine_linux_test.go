@@ -22,7 +22,7 @@ import (
 // test that hangs. An emulated processor takes ten times as long for all.
 var patience = func() time.Duration {
 	if inGuest() {
-		return 2 * time.Minute
+		return 5 * time.Minute
 	}
 	return 30 * time.Second
 }()
