@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,23 +85,25 @@ func (c *cluster) flap(r *rand.Rand, round int, settled func()) {
 	}
 }
 
-// quiet fails the test if the log says anything of a worker twice, at a level
-// that is shown by default, or anything of a server that it has said just
-// before.
+var workerLine = regexp.MustCompile(` msg="worker (\w+).* worker=(\S+) .* start_number=(\d+) `)
+
+// quiet fails the test if the log has more than one line of a worker's start, or
+// of its end, at a level that is shown by default, or says of a server what it
+// has said just before.
 func (s *supervisor) quiet() {
 	s.t.Helper()
 	said, server := map[string]int{}, ""
 	for l := range strings.Lines(s.log.String()) {
-		if strings.Contains(l, "level=DEBUG") {
-			continue
-		}
-		_, what, _ := strings.Cut(strings.TrimSpace(l), " msg=")
-		switch {
-		case strings.Contains(l, " run="): // a worker's own words
-		case strings.Contains(l, " worker=") && strings.Contains(l, " start_number="):
-			said[what]++
-			if said[what] == 2 {
-				s.t.Errorf("logged twice: %s", what)
+		_, what, _ := strings.Cut(l, " msg=")
+		switch m := workerLine.FindStringSubmatch(l); {
+		case strings.Contains(l, "level=DEBUG"), strings.Contains(l, " run="): // the latter are a worker's own words
+		case m != nil:
+			change := m[2] + " " + m[3] + " ended" // it "exited" or "was terminated"
+			if m[1] == "started" {
+				change = m[2] + " " + m[3] + " started"
+			}
+			if said[change]++; said[change] == 2 {
+				s.t.Errorf("a second line tells that %s: %s", change, l)
 			}
 		case strings.HasPrefix(what, `"server `):
 			state, _, _ := strings.Cut(what, " server=")
@@ -109,5 +112,8 @@ func (s *supervisor) quiet() {
 			}
 			server = state
 		}
+	}
+	if len(said) == 0 {
+		s.t.Error("the log tells of no worker")
 	}
 }
