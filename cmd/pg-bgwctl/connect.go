@@ -195,6 +195,7 @@ func newConnect(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: connectVerb, Hidden: true, Args: between(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hide()
 			var logins []login
 			if err := json.NewDecoder(a.in).Decode(&logins); err != nil {
 				return &failure{code: codeUsage, text: "_connect: it is for check --connect alone"}

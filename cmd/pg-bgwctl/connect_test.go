@@ -14,7 +14,7 @@ import (
 const nobody = 65534
 
 // TestConnect: each way in which a login can fail is told with what mends it, and what does not fail with nothing
-// (BGW-124, BGW-125, BGW-127 as a client meets them).
+// (BGW-124 to BGW-128 as a client meets them: nothing is bypassed, and limits count).
 func TestConnect(t *testing.T) {
 	c := newCluster(t)
 	c.write("pg_hba.conf", `local all shopper,stranger peer map=pg-bgw

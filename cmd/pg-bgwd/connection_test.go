@@ -237,7 +237,9 @@ func TestConnectionNotRequested(t *testing.T) {
 }
 
 // TestConnectionFlag: who has the flag has PGBGW_CONNECTION, and nobody else
-// has it, or any variable of libpq (BGW-120).
+// has it, or any variable of libpq (BGW-120). Where no database and no role is
+// named, none is, and libpq's defaults count (BGW-122, BGW-123: a client can
+// neither do without a database nor be the bootstrap superuser).
 func TestConnectionFlag(t *testing.T) {
 	s := prepare(t, startBus(t), map[string]string{"pg-bgw.hcl": ""})
 	report := fmt.Sprintf("cd %s; env | grep -E '^PG(BGW_CON|[A-Z]+=)' | sort > \"$PGBGW_NAME\"; echo end >> \"$PGBGW_NAME\"; mv \"$PGBGW_NAME\" \"$PGBGW_NAME.env\"; exec sleep 1000", s.dir)
