@@ -1,0 +1,60 @@
+/*
+ * What a worker tells the server about itself, and NOTIFY.
+ *
+ * In the server a worker has a row of pg_stat_activity for its own; here its
+ * session has one, where the server itself shows state and query.
+ */
+#include "internal.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/ps_status.h"
+
+#include "connection.h"
+
+bool pgstat_track_activities = true;
+char *application_name;
+bool update_process_title = true;
+
+void pgstat_report_activity(BackendState state, const char *cmd_str)
+{
+	debug_query_string = cmd_str;
+}
+
+void pgstat_report_appname(const char *appname)
+{
+	if (connected())
+		connection_command(psprintf("SET application_name TO %s", quote_literal_cstr(appname)));
+}
+
+long pgstat_report_stat(bool force)
+{
+	return 0; /* the server reports what its session did */
+}
+
+void pgstat_report_xact_timestamp(TimestampTz tstamp)
+{
+}
+
+/* Wait events registered by name (release 17) have nobody to show them to. */
+#if PG_VERSION_NUM >= 170000
+uint32 WaitEventExtensionNew(const char *wait_event_name)
+{
+	static uint32 last;
+
+	return PG_WAIT_EXTENSION | ++last;
+}
+#endif
+
+/* As in the server: queued now, delivered when the transaction commits (BGW-132). */
+void Async_Notify(const char *channel, const char *payload)
+{
+	static const Oid types[2] = { TEXTOID, TEXTOID };
+	const char *values[2] = { channel, payload ? payload : "" };
+
+	transaction_needed();
+	PQclear(connection_run("SELECT pg_catalog.pg_notify($1, $2)", 2, types, values));
+}

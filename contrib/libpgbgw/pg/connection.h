@@ -1,0 +1,40 @@
+/*
+ * The worker's one session with the server, between connection.c, xact.c and the files of SPI.
+ */
+#ifndef PGBGW_PG_CONNECTION_H
+#define PGBGW_PG_CONNECTION_H
+
+#include <libpq-fe.h>
+
+/* The session, or an ERROR where there is none. */
+extern PGconn *connection(void);
+extern bool connected(void);
+
+/*
+ * connection_run sends a query, by the simple protocol when nparams is -1 (it
+ * may then hold several statements), otherwise with parameters as text, and returns the
+ * last result, never NULL; the caller clears it. An error of the server becomes
+ * an ERROR with its SQLSTATE; CHECK_FOR_INTERRUPTS runs while it waits, and what
+ * is running in the server is then cancelled.
+ */
+extern PGresult *connection_run(const char *query, int nparams, const Oid *types, const char *const *values);
+
+/* The same for a statement prepared under a name. */
+extern PGresult *connection_run_prepared(const char *name, int nparams, const char *const *values);
+extern PGresult *connection_prepare(const char *name, const char *query, int nparams, const Oid *types);
+extern PGresult *connection_describe(const char *name);
+
+/* connection_command runs a command whose result does not matter. */
+extern void connection_command(const char *command);
+
+/* xact.c: begins the server's transaction where StartTransactionCommand has not yet had to. */
+extern void transaction_needed(void);
+
+/* spi.c, spi_cursor.c: what does not outlive a transaction. */
+extern void spi_transaction_ended(void);
+extern void spi_cursors_forget(void);
+
+/* spi.c: SPI levels that a subtransaction opened go with it. */
+extern void spi_subtransaction_aborted(int nesting);
+
+#endif

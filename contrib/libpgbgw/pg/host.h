@@ -1,0 +1,75 @@
+/*
+ * Between pg-bgw-launcher and the library of one PostgreSQL major release.
+ * The launcher is compiled once and opens the library that a worker's server
+ * wants, so nothing here depends on PostgreSQL's headers.
+ *
+ * The launcher calls pgbgw_host_preload once, then forks; each child calls
+ * pgbgw_host_run. All memory that is passed belongs to the caller and lives
+ * as long as the process.
+ */
+#ifndef PGBGW_HOST_H
+#define PGBGW_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PGBGW_HOST_VERSION 1
+
+/* A worker as a module registers it: BackgroundWorker with the newest release's sizes (BGW-001 to BGW-022). */
+struct pgbgw_host_entry {
+	char name[96];
+	char type[96];
+	int32_t flags;        /* bits of BGWORKER_* */
+	int32_t start_time;   /* BgWorkerStartTime: 0 postmaster start, 1 consistent, 2 recovery finished */
+	int32_t restart_time; /* seconds; -1 never */
+	char library[1024];
+	char function[96];
+	uint64_t main_arg;
+	unsigned char extra[128];
+	int32_t notify_pid;
+};
+
+struct pgbgw_host {
+	uint32_t version; /* PGBGW_HOST_VERSION */
+	int max_worker_processes;
+	const char *library_path; /* directories, colons between them; where a name without a slash is looked for */
+	const char *const *preload; /* shared_preload_libraries, in order */
+	size_t npreload;
+	/*
+	 * Values of configuration parameters, as `settings` in HCL gives them: "name=value"
+	 * texts, each with a NUL after it. Replaced by rename on a reload; read at the
+	 * start and by ProcessConfigFile. NULL: none.
+	 */
+	const char *settings_file;
+	/*
+	 * The segment, mapped at the same address in every launcher of it;
+	 * NULL and 0 where there is none, and memory is then the process's own.
+	 */
+	void *shared;
+	size_t shared_size;
+	/* Called for each worker that _PG_init registers; 0, or an errno value that the module is told of. */
+	int (*registered)(void *context, const struct pgbgw_host_entry *entry);
+	/* Says which library is being loaded, before its code runs; NULL when none is any more. */
+	void (*loading)(void *context, const char *library);
+	void *context;
+};
+
+struct pgbgw_host_worker {
+	struct pgbgw_host_entry entry;
+	uint32_t slot;
+	uint64_t generation;
+	const char *conninfo; /* for libpq; NULL without the connection flag */
+	const char *database; /* what the definition names; NULL: the module says */
+	const char *role;
+	int death;   /* end of file when the supervisor is gone; -1 none */
+	int latch;   /* eventfd of this worker's slot; -1 none */
+	int control; /* control socket; -1 none */
+};
+
+/* pgbgw_host_preload loads the libraries and runs their _PG_init and hooks. 0, or -1 when one failed; the reason is on stderr. */
+extern int pgbgw_host_preload(const struct pgbgw_host *host);
+
+/* pgbgw_host_run is the worker's life; it ends with the process. */
+extern void pgbgw_host_run(const struct pgbgw_host_worker *worker) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,344 @@
+/*
+ * Latches and wait event sets.
+ *
+ * A latch is PostgreSQL's structure, in the process or in shared memory. It wakes
+ * its owner by SIGURG, which the owner reads from a signalfd, so a latch can
+ * be set from a signal handler and from another process of the same user, and no wake-up falls
+ * between a test and the wait. The supervisor's own latch of this worker, an
+ * eventfd, is waited for beside it and counts as a set of MyLatch.
+ */
+#include "internal.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libpq/pqsignal.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+
+static Latch own;
+struct Latch *MyLatch = &own;
+
+static int signals = -1;    /* signalfd of SIGURG */
+static int supervisor = -1; /* end of file when it is gone */
+static int eventfd_wake = -1;
+static pid_t signals_of;
+
+/* The signalfd belongs to one process: a child that was forked makes its own. */
+static void open_signals(void)
+{
+	sigset_t urg;
+
+	if (signals_of == getpid())
+		return;
+	if (signals >= 0)
+		close(signals);
+	sigemptyset(&urg);
+	sigaddset(&urg, SIGURG);
+	sigprocmask(SIG_BLOCK, &urg, NULL);
+	signals = signalfd(-1, &urg, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (signals < 0)
+		elog(FATAL, "signalfd() failed");
+	signals_of = getpid();
+}
+
+void latch_start(int death, int wake)
+{
+	supervisor = death;
+	eventfd_wake = wake;
+	open_signals();
+	InitLatch(&own);
+}
+
+void InitializeLatchSupport(void)
+{
+	open_signals();
+}
+
+void InitializeLatchWaitSet(void)
+{
+}
+
+void ShutdownLatchSupport(void)
+{
+}
+
+void InitLatch(Latch *latch)
+{
+	memset(latch, 0, sizeof *latch);
+	latch->owner_pid = MyProcPid;
+}
+
+void InitSharedLatch(Latch *latch)
+{
+	memset(latch, 0, sizeof *latch);
+	latch->is_shared = true;
+}
+
+void OwnLatch(Latch *latch)
+{
+	if (latch->owner_pid != 0)
+		elog(PANIC, "latch already owned by PID %d", latch->owner_pid);
+	latch->owner_pid = MyProcPid;
+}
+
+void DisownLatch(Latch *latch)
+{
+	Assert(latch->owner_pid == MyProcPid);
+	latch->owner_pid = 0;
+}
+
+void SetLatch(Latch *latch)
+{
+	pid_t owner;
+
+	pg_memory_barrier();
+	if (latch->is_set)
+		return;
+	latch->is_set = true;
+	pg_memory_barrier();
+	if (!latch->maybe_sleeping)
+		return;
+	owner = latch->owner_pid;
+	if (owner != 0)
+		kill(owner, SIGURG);
+}
+
+void ResetLatch(Latch *latch)
+{
+	Assert(latch->owner_pid == MyProcPid);
+	latch->is_set = false;
+	pg_memory_barrier();
+}
+
+struct WaitEventSet {
+	int n, room;
+	Latch *latch;
+	WaitEvent *events;
+	bool exit_on_death;
+};
+
+static WaitEventSet *new_set(MemoryContext context, int room)
+{
+	WaitEventSet *s = MemoryContextAllocZero(context, sizeof *s);
+
+	s->room = room;
+	s->events = MemoryContextAllocZero(context, (Size)room * sizeof *s->events);
+	return s;
+}
+
+#if PG_VERSION_NUM >= 170000
+WaitEventSet *CreateWaitEventSet(ResourceOwner resowner, int nevents)
+{
+	return new_set(TopMemoryContext, nevents);
+}
+#else
+WaitEventSet *CreateWaitEventSet(MemoryContext context, int nevents)
+{
+	return new_set(context, nevents);
+}
+#endif
+
+void FreeWaitEventSet(WaitEventSet *set)
+{
+	pfree(set->events);
+	pfree(set);
+}
+
+#if PG_VERSION_NUM >= 160000
+void FreeWaitEventSetAfterFork(WaitEventSet *set)
+{
+	FreeWaitEventSet(set);
+}
+#endif
+
+int AddWaitEventToSet(WaitEventSet *set, uint32 events, pgsocket fd, Latch *latch, void *user_data)
+{
+	WaitEvent *e = &set->events[set->n];
+
+	Assert(set->n < set->room);
+	if (events == WL_EXIT_ON_PM_DEATH) {
+		events = WL_POSTMASTER_DEATH;
+		set->exit_on_death = true;
+	}
+	if (latch) {
+		if (latch->owner_pid != MyProcPid)
+			elog(ERROR, "cannot wait on a latch owned by another process");
+		if (set->latch)
+			elog(ERROR, "cannot wait on more than one latch");
+		if ((events & WL_LATCH_SET) != WL_LATCH_SET)
+			elog(ERROR, "latch events only support being set");
+	} else if (events & WL_LATCH_SET) {
+		elog(ERROR, "cannot wait on latch without a specified latch");
+	}
+	if (fd == PGINVALID_SOCKET && (events & WL_SOCKET_MASK))
+		elog(ERROR, "cannot wait on socket event without a socket");
+	e->pos = set->n++;
+	e->fd = fd;
+	e->events = events;
+	e->user_data = user_data;
+	if (latch)
+		set->latch = latch;
+	return e->pos;
+}
+
+void ModifyWaitEvent(WaitEventSet *set, int pos, uint32 events, Latch *latch)
+{
+	if (pos < 0 || pos >= set->n)
+		elog(ERROR, "invalid wait event position %d", pos);
+	if ((events & WL_LATCH_SET) || (set->events[pos].events & WL_LATCH_SET)) {
+		if (events & WL_LATCH_SET && latch && latch->owner_pid != MyProcPid)
+			elog(ERROR, "cannot wait on a latch owned by another process");
+		set->latch = latch;
+	}
+	set->events[pos].events = events;
+}
+
+int GetNumRegisteredWaitEvents(WaitEventSet *set)
+{
+	return set->n;
+}
+
+bool WaitEventSetCanReportClosed(void)
+{
+	return true;
+}
+
+static short poll_bits(uint32 events)
+{
+	return (short)((events & WL_SOCKET_READABLE ? POLLIN : 0) |
+		       (events & WL_SOCKET_WRITEABLE ? POLLOUT : 0) |
+		       (events & WL_SOCKET_CLOSED ? POLLRDHUP : 0));
+}
+
+/* take empties a descriptor that only says "look again". */
+static void take(int fd)
+{
+	char buffer[1024];
+
+	while (read(fd, buffer, sizeof buffer) > 0)
+		;
+}
+
+static uint32 fired(const WaitEvent *e, short bits)
+{
+	uint32 out = 0;
+
+	if (e->events & WL_SOCKET_READABLE && bits & (POLLIN | POLLHUP | POLLERR))
+		out |= WL_SOCKET_READABLE;
+	if (e->events & WL_SOCKET_WRITEABLE && bits & (POLLOUT | POLLHUP | POLLERR))
+		out |= WL_SOCKET_WRITEABLE;
+	if (e->events & WL_SOCKET_CLOSED && bits & (POLLRDHUP | POLLHUP | POLLERR))
+		out |= WL_SOCKET_CLOSED;
+	return out;
+}
+
+static int report(const WaitEvent *e, uint32 events, WaitEvent *out, int n, int max)
+{
+	if (n >= max)
+		return n;
+	out[n] = *e;
+	out[n].events = events;
+	return n + 1;
+}
+
+/* look polls once, for at most timeout ms, and fills what occurred. */
+static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
+{
+	struct pollfd *fds = palloc((Size)(set->n + 2) * sizeof *fds);
+	nfds_t nfds = (nfds_t)set->n + 2;
+	int n = 0;
+
+	for (int i = 0; i < set->n; i++) {
+		const WaitEvent *e = &set->events[i];
+
+		fds[i].fd = e->events & WL_LATCH_SET ? (set->latch ? signals : -1)
+			    : e->events & WL_POSTMASTER_DEATH ? supervisor : e->fd;
+		fds[i].events = e->events & (WL_LATCH_SET | WL_POSTMASTER_DEATH) ? POLLIN : poll_bits(e->events);
+		fds[i].revents = 0;
+	}
+	fds[set->n] = (struct pollfd){ set->latch == MyLatch ? eventfd_wake : -1, POLLIN, 0 };
+	fds[set->n + 1] = (struct pollfd){ set->exit_on_death ? supervisor : -1, POLLIN, 0 };
+	if (poll(fds, nfds, timeout) < 0 && errno != EINTR)
+		ereport(ERROR, (errcode_for_socket_access(), errmsg("poll() failed: %m")));
+	if (fds[set->n + 1].revents)
+		proc_exit(1);
+	if (fds[set->n].revents) {
+		take(eventfd_wake);
+		MyLatch->is_set = true;
+	}
+	for (int i = 0; i < set->n; i++) {
+		const WaitEvent *e = &set->events[i];
+
+		if (e->events & WL_LATCH_SET && fds[i].revents)
+			take(signals);
+		if (e->events & WL_LATCH_SET && set->latch && set->latch->is_set)
+			n = report(e, WL_LATCH_SET, out, n, max);
+		else if (e->events & WL_POSTMASTER_DEATH && fds[i].revents)
+			n = report(e, WL_POSTMASTER_DEATH, out, n, max);
+		else if (fired(e, fds[i].revents))
+			n = report(e, fired(e, fds[i].revents), out, n, max);
+	}
+	pfree(fds);
+	return n;
+}
+
+static int64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int nevents, uint32 wait_event_info)
+{
+	int64 end = timeout >= 0 ? now_ms() + timeout : 0, left = timeout;
+	int n = 0;
+
+	open_signals();
+	if (set->latch) {
+		set->latch->maybe_sleeping = true;
+		pg_memory_barrier();
+	}
+	for (;;) {
+		bool ready = set->latch && set->latch->is_set;
+
+		n = look(set, ready ? 0 : left < 0 ? -1 : (int)Min(left, INT_MAX), occurred, nevents);
+		if (n > 0 || timeout == 0)
+			break;
+		if (timeout > 0 && (left = end - now_ms()) <= 0)
+			break;
+	}
+	if (set->latch)
+		set->latch->maybe_sleeping = false;
+	return n;
+}
+
+int WaitLatch(Latch *latch, int wakeEvents, long timeout, uint32 wait_event_info)
+{
+	return WaitLatchOrSocket(latch, wakeEvents & ~WL_SOCKET_MASK, PGINVALID_SOCKET, timeout, wait_event_info);
+}
+
+int WaitLatchOrSocket(Latch *latch, int wakeEvents, pgsocket sock, long timeout, uint32 wait_event_info)
+{
+	WaitEvent events[3], occurred[3];
+	WaitEventSet set = { .room = 3, .events = events };
+	int n, result = 0;
+
+	if (wakeEvents & WL_LATCH_SET)
+		AddWaitEventToSet(&set, WL_LATCH_SET, PGINVALID_SOCKET, latch, NULL);
+	if (wakeEvents & (WL_POSTMASTER_DEATH | WL_EXIT_ON_PM_DEATH))
+		AddWaitEventToSet(&set, wakeEvents & (WL_POSTMASTER_DEATH | WL_EXIT_ON_PM_DEATH), PGINVALID_SOCKET, NULL, NULL);
+	if (wakeEvents & WL_SOCKET_MASK)
+		AddWaitEventToSet(&set, (uint32)(wakeEvents & WL_SOCKET_MASK), sock, NULL, NULL);
+	n = WaitEventSetWait(&set, wakeEvents & WL_TIMEOUT ? timeout : -1, occurred, 3, wait_event_info);
+	for (int i = 0; i < n; i++)
+		result |= (int)occurred[i].events;
+	return n == 0 ? WL_TIMEOUT : result;
+}

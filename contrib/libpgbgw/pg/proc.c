@@ -1,0 +1,84 @@
+/*
+ * PGPROC of the workers of one launcher, in shared memory: what `&proc->procLatch`
+ * and BackendPidGetProc need. The server's own processes are not among them.
+ */
+#include "internal.h"
+
+#include <unistd.h>
+
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+
+#include "shared.h"
+
+PGPROC *MyProc;
+PROC_HDR *ProcGlobal;
+
+static PGPROC *procs;
+
+void procs_create(void)
+{
+	bool found;
+
+	procs = ShmemInitStruct("pg-bgw workers", mul_size((Size)max_worker_processes, sizeof(PGPROC)), &found);
+	ProcGlobal = ShmemInitStruct("pg-bgw worker list", sizeof *ProcGlobal, &found);
+	ProcGlobal->allProcs = procs;
+	ProcGlobal->allProcCount = (uint32)max_worker_processes;
+}
+
+static void leave(int code, Datum arg)
+{
+	SwitchBackToLocalLatch();
+	MyProc->pid = 0;
+	DisownLatch(&MyProc->procLatch);
+	MyProc = NULL;
+}
+
+void proc_start(const struct pgbgw_host_worker *worker)
+{
+	if (worker->slot >= (uint32)max_worker_processes)
+		elog(FATAL, "slot %u is not below max_worker_processes (%d)", worker->slot, max_worker_processes);
+	MyProc = &procs[worker->slot];
+	memset(MyProc, 0, sizeof *MyProc);
+	InitSharedLatch(&MyProc->procLatch);
+	OwnLatch(&MyProc->procLatch);
+#if PG_VERSION_NUM >= 180000
+	MyProc->backendType = B_BG_WORKER;
+#else
+	MyProc->isBackgroundWorker = true;
+#endif
+#if PG_VERSION_NUM < 170000
+	MyProc->pgprocno = (int)worker->slot;
+#endif
+	pg_write_barrier();
+	MyProc->pid = MyProcPid;
+	SwitchToSharedLatch();
+	on_shmem_exit(leave, 0);
+}
+
+static Latch *local;
+
+void SwitchToSharedLatch(void)
+{
+	local = MyLatch;
+	MyLatch = &MyProc->procLatch;
+	SetLatch(MyLatch); /* what was set on the other one is not lost */
+}
+
+void SwitchBackToLocalLatch(void)
+{
+	MyLatch = local;
+	SetLatch(MyLatch);
+}
+
+PGPROC *BackendPidGetProc(int pid)
+{
+	for (int i = 0; pid != 0 && i < max_worker_processes; i++)
+		if (procs[i].pid == pid)
+			return &procs[i];
+	return NULL;
+}

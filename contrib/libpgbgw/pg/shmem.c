@@ -1,0 +1,202 @@
+/*
+ * ShmemInitStruct and what is around it: named pieces of the region that the
+ * launcher mapped, at the same address in each process of it. Without a region
+ * the memory is private and modules of one process share it only.
+ *
+ * The region's head is an index under a robust mutex; a piece is never freed
+ * (PostgreSQL does not either), the segment's renewal after a crash frees all.
+ */
+#include "internal.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+
+#include "shared.h"
+
+enum {
+	REGION_MAGIC = 0x70674277, /* "pgBw" */
+	PIECES_MAX = 512,
+};
+
+struct piece {
+	char name[SHMEM_INDEX_KEYSIZE];
+	Size offset, size;
+};
+
+struct region {
+	uint32 magic;
+	uint32 npieces;
+	Size size, used;
+	int next_tranche;
+	pthread_mutex_t lock;
+	struct piece pieces[PIECES_MAX];
+};
+
+static struct region *region;
+static Size requested;
+
+static void init_region(struct region *r, Size size)
+{
+	pthread_mutexattr_t attr;
+
+	memset(r, 0, sizeof *r);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&r->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	r->size = size;
+	r->used = CACHELINEALIGN(sizeof *r);
+	pg_write_barrier();
+	r->magic = REGION_MAGIC;
+}
+
+void shared_start(void)
+{
+	Size size = the_host->shared_size;
+
+	region = the_host->shared;
+	if (!region) {
+		size = add_size(requested, 4 * 1024 * 1024);
+		if (posix_memalign((void **)&region, 4096, size))
+			ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		memset(region, 0, sizeof *region);
+	}
+	if (size < sizeof *region)
+		elog(FATAL, "a region of %zu bytes is too small", size);
+	if (region->magic != REGION_MAGIC)
+		init_region(region, size);
+	lwlocks_create();
+	procs_create();
+}
+
+static void lock_region(void)
+{
+	int error;
+
+	if (!region)
+		elog(ERROR, "shared memory is not there yet");
+	HOLD_INTERRUPTS();
+	error = pthread_mutex_lock(&region->lock);
+	if (error == EOWNERDEAD) /* the index changes by single stores, npieces last: it is whole */
+		error = pthread_mutex_consistent(&region->lock);
+	if (error) {
+		RESUME_INTERRUPTS();
+		elog(ERROR, "cannot lock the index of shared memory: %s", strerror(error));
+	}
+}
+
+static void unlock_region(void)
+{
+	pthread_mutex_unlock(&region->lock);
+	RESUME_INTERRUPTS();
+}
+
+/* take returns the offset of size free bytes, or 0. */
+static Size take(Size size)
+{
+	Size at = region->used;
+
+	size = CACHELINEALIGN(size);
+	if (size > region->size - at)
+		return 0;
+	region->used = at + size;
+	return at;
+}
+
+static struct piece *find(const char *name)
+{
+	for (uint32 i = 0; i < region->npieces; i++)
+		if (strncmp(region->pieces[i].name, name, SHMEM_INDEX_KEYSIZE - 1) == 0)
+			return &region->pieces[i];
+	return NULL;
+}
+
+static struct piece *add(const char *name, Size size)
+{
+	struct piece *p = &region->pieces[region->npieces];
+
+	if (region->npieces == PIECES_MAX)
+		return NULL;
+	p->offset = take(size);
+	if (!p->offset)
+		return NULL;
+	strlcpy(p->name, name, sizeof p->name);
+	p->size = size;
+	memset((char *)region + p->offset, 0, size);
+	pg_write_barrier();
+	region->npieces++;
+	return p;
+}
+
+void *ShmemInitStruct(const char *name, Size size, bool *foundPtr)
+{
+	struct piece *p;
+	Size had = 0;
+	bool found;
+
+	lock_region();
+	p = find(name);
+	found = p != NULL;
+	if (found)
+		had = p->size;
+	else
+		p = add(name, size);
+	unlock_region();
+	if (!p)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("not enough shared memory for data structure \"%s\" (%zu bytes requested)", name, size)));
+	if (found && had != size)
+		ereport(ERROR, (errmsg("ShmemIndex entry size is wrong for data structure \"%s\": expected %zu, actual %zu", name, size, had)));
+	*foundPtr = found;
+	return (char *)region + p->offset;
+}
+
+void *ShmemAllocNoError(Size size)
+{
+	Size at;
+
+	lock_region();
+	at = take(size);
+	unlock_region();
+	return at ? (char *)region + at : NULL;
+}
+
+void *ShmemAlloc(Size size)
+{
+	void *p = ShmemAllocNoError(size);
+
+	if (!p)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of shared memory (%zu bytes requested)", size)));
+	return p;
+}
+
+bool ShmemAddrIsValid(const void *addr)
+{
+	return region && (const char *)addr >= (const char *)region && (const char *)addr < (const char *)region + region->size;
+}
+
+/* BGW rows of section 5: only while the hook runs. */
+void RequestAddinShmemSpace(Size size)
+{
+#if PG_VERSION_NUM >= 150000
+	if (!process_shmem_requests_in_progress)
+		elog(FATAL, "cannot request additional shared memory outside shmem_request_hook");
+#endif
+	requested = add_size(requested, size);
+}
+
+int shared_next_tranche(int first)
+{
+	int id;
+
+	lock_region();
+	id = first + region->next_tranche++;
+	unlock_region();
+	return id;
+}

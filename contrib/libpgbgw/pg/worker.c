@@ -1,0 +1,137 @@
+/*
+ * The two entries of host.h: what the launcher does once, and a worker's life.
+ */
+#include "internal.h"
+
+#include <setjmp.h>
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
+
+#include "shared.h"
+#include "supervisor.h"
+
+const struct pgbgw_host *the_host;
+const struct pgbgw_host_worker *the_worker;
+
+BackgroundWorker *MyBgworkerEntry;
+
+/* guarded runs step; false when it ended in an error, which is then reported. */
+static bool guarded(void (*step)(void))
+{
+	sigjmp_buf here;
+	bool ok = true;
+
+	if (sigsetjmp(here, 1) == 0) {
+		PG_exception_stack = &here;
+		step();
+	} else {
+		error_context_stack = NULL;
+		EmitErrorReport();
+		FlushErrorState();
+		ok = false;
+	}
+	PG_exception_stack = NULL;
+	return ok;
+}
+
+static void preload(void)
+{
+	guc_start();
+	process_shared_preload_libraries_in_progress = true;
+	for (size_t i = 0; i < the_host->npreload; i++)
+		load_file(the_host->preload[i], false);
+	process_shared_preload_libraries_in_progress = false;
+	process_shared_preload_libraries_done = true;
+#if PG_VERSION_NUM >= 150000
+	process_shmem_requests_in_progress = true;
+	if (shmem_request_hook)
+		shmem_request_hook();
+	process_shmem_requests_in_progress = false;
+#endif
+	shared_start();
+	if (shmem_startup_hook)
+		shmem_startup_hook();
+}
+
+static void know_process(void)
+{
+	MyProcPid = (int)getpid();
+	PostmasterPid = getppid();
+	MyStartTimestamp = GetCurrentTimestamp();
+	MyStartTime = timestamptz_to_time_t(MyStartTimestamp);
+}
+
+int pgbgw_host_preload(const struct pgbgw_host *host)
+{
+	if (host->version != PGBGW_HOST_VERSION)
+		return -1;
+	the_host = host;
+	max_worker_processes = host->max_worker_processes;
+	MaxBackends = host->max_worker_processes;
+	know_process();
+	memory_start();
+	return guarded(preload) ? 0 : -1;
+}
+
+/* entry_of gives this release's BackgroundWorker of a registration. */
+static BackgroundWorker *entry_of(const struct pgbgw_host_entry *e)
+{
+	BackgroundWorker *w = MemoryContextAllocZero(TopMemoryContext, sizeof *w);
+
+	strlcpy(w->bgw_name, e->name, sizeof w->bgw_name);
+	strlcpy(w->bgw_type, e->type, sizeof w->bgw_type);
+	strlcpy(w->bgw_library_name, e->library, sizeof w->bgw_library_name);
+	strlcpy(w->bgw_function_name, e->function, sizeof w->bgw_function_name);
+	memcpy(w->bgw_extra, e->extra, sizeof w->bgw_extra);
+	w->bgw_flags = e->flags;
+	w->bgw_start_time = (BgWorkerStartTime)e->start_time;
+	w->bgw_restart_time = e->restart_time;
+	w->bgw_main_arg = (Datum)e->main_arg;
+	w->bgw_notify_pid = e->notify_pid;
+	return w;
+}
+
+static void become_worker(const struct pgbgw_host_worker *worker)
+{
+	the_worker = worker;
+	know_process();
+	IsUnderPostmaster = true;
+#if PG_VERSION_NUM < 170000
+	IsBackgroundWorker = true;
+#endif
+	MyBgworkerEntry = entry_of(&worker->entry);
+	latch_start(worker->death, worker->latch);
+	signals_start((worker->entry.flags & BGWORKER_BACKEND_DATABASE_CONNECTION) != 0);
+}
+
+/* What the outermost PG_exception_stack catches: an ERROR that the worker let go ends it with code 1 (BGW rows of section 4). */
+static void failed(void)
+{
+	error_context_stack = NULL;
+	HOLD_INTERRUPTS();
+	BackgroundWorkerUnblockSignals();
+	EmitErrorReport();
+	proc_exit(1);
+}
+
+void pgbgw_host_run(const struct pgbgw_host_worker *worker)
+{
+	static sigjmp_buf here;
+	bgworker_main_type main_function;
+
+	memory_start();
+	become_worker(worker);
+	if (sigsetjmp(here, 1) != 0)
+		failed();
+	PG_exception_stack = &here;
+	supervisor_attach(worker);
+	proc_start(worker);
+	SetProcessingMode(NormalProcessing);
+	main_function = (bgworker_main_type)module_function(MyBgworkerEntry->bgw_library_name, MyBgworkerEntry->bgw_function_name);
+	main_function(MyBgworkerEntry->bgw_main_arg);
+	proc_exit(0);
+}
