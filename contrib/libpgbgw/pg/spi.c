@@ -117,6 +117,8 @@ static int code_of(const PGresult *r, const struct sql_facts *f, bool tuples)
 {
 	const char *tag = PQcmdStatus(unconstify(PGresult *, r));
 
+	if (PQresultStatus(r) == PGRES_EMPTY_QUERY)
+		return SPI_OK_REWRITTEN;
 	if (strncmp(tag, "SELECT", 6) == 0)
 		return f->selects_into ? SPI_OK_SELINTO : tuples ? SPI_OK_SELECT : SPI_OK_UTILITY;
 	if (strncmp(tag, "INSERT", 6) == 0)

@@ -133,19 +133,40 @@ static void first_word(const char *word, struct sql_facts *out)
 	out->cursor |= one_of(word, cursors);
 }
 
+static void append_upper(const char *word, struct sql_facts *out)
+{
+	size_t n = strlen(out->writer);
+
+	if (n > 0 && n < sizeof out->writer - 1)
+		out->writer[n++] = ' ';
+	for (; *word && n < sizeof out->writer - 1; word++)
+		out->writer[n++] = (char)toupper((unsigned char)*word);
+	out->writer[n] = 0;
+}
+
 static void writes(const char *word, struct sql_facts *out)
 {
-	if (out->writes)
-		return;
+	if (!out->writes)
+		append_upper(word, out);
 	out->writes = true;
-	for (size_t i = 0; i < sizeof out->writer; i++)
-		if ((out->writer[i] = (char)toupper((unsigned char)word[i])) == 0)
-			break;
+}
+
+static const char *const definers[] = { "create", "alter", "drop", NULL };
+static const char *const fillers[] = { "or", "replace", "temp", "temporary", "unlogged", "unique", "recursive", "global", "local", NULL };
+
+/* what_is_defined completes the command tag of CREATE, ALTER and DROP by the kind of the thing. */
+static void what_is_defined(const char *word, struct sql_facts *out)
+{
+	if (out->statements != 1 || strchr(out->writer, ' ') || one_of(word, fillers))
+		return;
+	append_upper(word, out);
 }
 
 /* later_word takes note of a word within the statement that out->first opened; depth is that of parentheses. */
 static void later_word(const char *word, int depth, struct sql_facts *out)
 {
+	if (one_of(out->first, definers))
+		what_is_defined(word, out);
 	if (strcmp(out->first, "copy") == 0 && (strcmp(word, "stdin") == 0 || strcmp(word, "stdout") == 0))
 		out->copy = true;
 	if (strcmp(word, "returning") == 0 && depth == 0)
