@@ -175,6 +175,8 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 	umask(r->umask);
 	if (chdir(r->dir))
 		fail(status, STEP_DIR, errno);
+	if (r->flags & FLAG_MODULE)
+		modules_run(r, status);
 	execve(r->argv[0], r->argv, r->envp);
 	fail(status, STEP_EXEC, errno);
 }

@@ -78,7 +78,7 @@ int must_copy(const struct request *r, const struct inherited *in)
 	 * cgroup's memory limit is not killed for the sake of one; otherwise all
 	 * that share its memory would be (mm/oom_kill.c, __oom_kill_process).
 	 */
-	return (r->flags & (FLAG_CREDENTIAL | FLAG_COPY)) || needs_oom_score(r, in);
+	return (r->flags & (FLAG_CREDENTIAL | FLAG_COPY | FLAG_MODULE)) || needs_oom_score(r, in);
 }
 
 struct birth {

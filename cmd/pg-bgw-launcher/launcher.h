@@ -111,6 +111,15 @@ int pool_leave(struct seat *s);
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);
 
 /*
+ * modules_open loads what the arguments name (protocol.h) and tells the daemon
+ * over the socket. 0, or the code to exit with; the reason is on standard error.
+ */
+int modules_open(int socket, char **argv, int argc);
+
+/* modules_run is the end of a child with FLAG_MODULE; status is its status pipe. */
+_Noreturn void modules_run(const struct request *r, int status);
+
+/*
  * sandbox_ruleset makes a Landlock ruleset that forbids to change anything
  * below the directory at path, or nothing for NULL. The descriptor, or -1 where the kernel cannot.
  */

@@ -1,13 +1,13 @@
 /*
  * pg-bgw-launcher: forks every worker on behalf of pg-bgwd.
  *
- * Files: main.c request.c fork.c pool.c child.c sandbox.c, headers launcher.h
+ * Files: main.c request.c fork.c pool.c child.c sandbox.c modules.c, headers launcher.h
  * protocol.h; launcher_test.c is a program of its own. build.sh holds the
  * compiler's line.
  *
  * Started by units/launch only:
  *
- *	pg-bgw-launcher [directory that workers may not change]
+ *	pg-bgw-launcher [directory that workers may not change, or empty [modules ...]]
  *
  * with a SOCK_SEQPACKET socket as descriptor 3. One packet in is one worker;
  * protocol.h says how it looks. It serves one request after the other, and no
@@ -150,10 +150,10 @@ static struct inherited own_values(void)
 
 int main(int argc, char **argv)
 {
-	int type = 0;
+	int type = 0, error;
 	socklen_t size = sizeof type;
 
-	if (argc > 2 || getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_SEQPACKET) {
+	if (getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_SEQPACKET) {
 		fprintf(stderr, "pg-bgw-launcher: started by pg-bgwd only, with a socket as descriptor 3\n");
 		return 2;
 	}
@@ -161,8 +161,11 @@ int main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
-	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
+	if (argc <= 2)
+		syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
 	inherited.null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	ruleset = sandbox_ruleset(argv[1]);
+	ruleset = sandbox_ruleset(argc > 1 && *argv[1] ? argv[1] : NULL);
+	if (argc > 2 && (error = modules_open(SOCKET, argv + 2, argc - 2)))
+		return error;
 	pool_run(serve);
 }

@@ -16,7 +16,7 @@
  *	uint16_t targets	[ntargets]	descriptor i is file targets[i], or NO_FILE
  *	char strings		[]		dir, argc arguments, envc variables, each with its NUL
  *
- * Nothing comes back over the socket. Every request brings its own status pipe,
+ * Nothing comes back over the socket for a request. Every request brings its own status pipe,
  * and what is written there are struct reports:
  *
  *	{ STEP_NONE, pid }	by the child, its first act
@@ -50,7 +50,34 @@ enum request_flag {
 	FLAG_NO_NEW_PRIVS = 4,
 	FLAG_READ_ONLY_CGROUPS = 8,
 	FLAG_COPY = 16, /* never share the launcher's memory: the cgroup limits memory */
-	FLAGS_ALL = 31,
+	FLAG_MODULE = 32, /* no exec: arguments are library, function, flags, start time and restart time */
+	FLAGS_ALL = 63,
+};
+
+/*
+ * A launcher with modules. Its arguments after the directory are these, and then
+ * the libraries of shared_preload_libraries.
+ */
+enum {
+	MODULE_RELEASE,  /* file of the library of one PostgreSQL release */
+	MODULE_PATH,     /* where modules are looked for */
+	MODULE_SETTINGS, /* file of the parameters' values, or empty */
+	MODULE_MAX,      /* max_worker_processes */
+	MODULE_SEGMENT,  /* descriptor of the memory that its workers share, or -1 */
+	MODULE_ADDRESS,  /* where it is mapped, hexadecimal */
+	MODULE_ARGUMENTS,
+};
+
+/* What it sends to the daemon, each a packet: a head and as many bytes as it says. */
+struct message_head {
+	uint32_t kind;
+	uint32_t size;
+};
+
+enum message_kind {
+	MESSAGE_REGISTERED = 1, /* struct pgbgw_host_entry: _PG_init registered a worker */
+	MESSAGE_LOADING,        /* path of the library whose code runs next; empty: none any more */
+	MESSAGE_READY,          /* all are loaded; requests are served from now on */
 };
 
 /* The values are those of units/launch.Step. */

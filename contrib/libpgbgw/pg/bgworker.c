@@ -27,8 +27,7 @@ static void to_entry(const BackgroundWorker *w, struct pgbgw_host_entry *e)
 #define USECS_PER_DAY INT64CONST(86400000000)
 #endif
 
-/* sane checks what PostgreSQL checks, reports at level and returns false, or completes the entry. */
-static bool sane(BackgroundWorker *w, int level)
+bool registration_is_sane(BackgroundWorker *w, int level)
 {
 	if (!(w->bgw_flags & BGWORKER_SHMEM_ACCESS)) {
 		ereport(level, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -70,7 +69,7 @@ void RegisterBackgroundWorker(BackgroundWorker *worker)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ereport(DEBUG1, (errmsg_internal("registering background worker \"%s\"", worker->bgw_name)));
-	if (!sane(worker, LOG))
+	if (!registration_is_sane(worker, LOG))
 		return;
 	if (worker->bgw_notify_pid != 0) {
 		ereport(LOG, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

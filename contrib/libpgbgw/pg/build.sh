@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 : "${CC:=cc}"
 flags="-std=gnu11 ${CFLAGS:--O2 -g} -fPIC -fno-strict-aliasing -fwrapv -fno-omit-frame-pointer
 	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wno-clobbered
-	-D_GNU_SOURCE -I$here -isystem $("$config" --includedir-server) -isystem $("$config" --includedir)"
+	-D_GNU_SOURCE -DPKGLIBDIR_OF_RELEASE=\"$("$config" --pkglibdir)\" -I$here/../../../shm/testdata -I$here -isystem $("$config" --includedir-server) -isystem $("$config" --includedir)"
 
 objects=
 for source in "$here"/*.c; do
@@ -33,6 +33,9 @@ wait
 for object in $objects; do
 	[ -e "$object" ] || exit 1
 done
+
+# libpgbgw, which speaks to the supervisor, is part of it and not shown to modules.
+CC=$CC sh "$here/../build.sh" "$work/libpgbgw" ${CFLAGS:--O2 -g} >/dev/null
 
 # PostgreSQL's own portable code, which its port.h puts behind the C library's names.
 # As objects: an archive's members would lose against the weak stubs.
@@ -88,4 +91,4 @@ $CC -c "$work/stubs.S" -o "$work/stubs.o"
 
 # shellcheck disable=SC2086
 $CC -shared ${CFLAGS:--O2 -g} -Wl,-Bsymbolic -Wl,-z,relro,-z,now -Wl,-soname,"libpgbgw-pg$major.so" -Wl,--no-undefined \
-	-o "$out/libpgbgw-pg$major.so" $objects "$work"/port/*.o "$work/stubs.o" -lpq -lm -lpthread -ldl
+	-o "$out/libpgbgw-pg$major.so" $objects "$work"/port/*.o "$work/stubs.o" "$work/libpgbgw/libpgbgw.a" -Wl,--exclude-libs,libpgbgw.a -lpq -lm -lpthread -ldl

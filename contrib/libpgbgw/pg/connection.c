@@ -4,6 +4,8 @@
  */
 #include "internal.h"
 
+#include <stdlib.h>
+
 #include "mb/pg_wchar.h"
 #include "storage/ipc.h"
 #include "pgstat.h"
@@ -272,8 +274,9 @@ static void close_session(int code, Datum arg)
 /* establish connects without blocking; FATAL when it cannot be done. */
 static void establish(const char *dbname, const char *user)
 {
+	const char *conninfo = getenv("PGBGW_CONNECTION");
 	const char *keys[8] = { "dbname", "fallback_application_name" };
-	const char *values[8] = { the_worker->conninfo ? the_worker->conninfo : "", MyBgworkerEntry->bgw_type };
+	const char *values[8] = { conninfo ? conninfo : "", MyBgworkerEntry->bgw_type };
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 	int n = 2;
 
@@ -341,9 +344,9 @@ void BackgroundWorkerInitializeConnection(const char *dbname, const char *userna
 {
 	check_may_connect();
 	if (!dbname)
-		dbname = the_worker->database ? the_worker->database : "postgres";
+		dbname = getenv("PGDATABASE") ? getenv("PGDATABASE") : "postgres";
 	if (!username)
-		username = the_worker->role;
+		username = getenv("PGUSER");
 	establish(dbname, username);
 	learn_session();
 }
@@ -356,7 +359,7 @@ void BackgroundWorkerInitializeConnectionByOid(Oid dboid, Oid useroid, uint32 fl
 
 	check_may_connect();
 	if (OidIsValid(dboid) || OidIsValid(useroid)) {
-		establish(the_worker->database ? the_worker->database : "postgres", the_worker->role);
+		establish(getenv("PGDATABASE") ? getenv("PGDATABASE") : "postgres", getenv("PGUSER"));
 		r = connection_run(psprintf("SELECT (SELECT datname FROM pg_catalog.pg_database WHERE oid = %u), "
 					    "(SELECT rolname FROM pg_catalog.pg_roles WHERE oid = %u)", dboid, useroid), -1, NULL, NULL);
 		dbname = PQgetisnull(r, 0, 0) ? NULL : pstrdup(PQgetvalue(r, 0, 0));

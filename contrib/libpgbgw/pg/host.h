@@ -42,11 +42,11 @@ struct pgbgw_host {
 	 */
 	const char *settings_file;
 	/*
-	 * The segment, mapped at the same address in every launcher of it;
-	 * NULL and 0 where there is none, and memory is then the process's own.
+	 * Descriptor of the segment, and where it is mapped in every process of it;
+	 * -1 where there is none, and what modules share is then the process's own.
 	 */
-	void *shared;
-	size_t shared_size;
+	int segment;
+	void *address;
 	/* Called for each worker that _PG_init registers; 0, or an errno value that the module is told of. */
 	int (*registered)(void *context, const struct pgbgw_host_entry *entry);
 	/* Says which library is being loaded, before its code runs; NULL when none is any more. */
@@ -54,16 +54,11 @@ struct pgbgw_host {
 	void *context;
 };
 
+/* A worker. Who it is beside this, it learns from its environment and descriptors as every worker does. */
 struct pgbgw_host_worker {
-	struct pgbgw_host_entry entry;
-	uint32_t slot;
-	uint64_t generation;
-	const char *conninfo; /* for libpq; NULL without the connection flag */
-	const char *database; /* what the definition names; NULL: the module says */
-	const char *role;
-	int death;   /* end of file when the supervisor is gone; -1 none */
-	int latch;   /* eventfd of this worker's slot; -1 none */
-	int control; /* control socket; -1 none */
+	char library[1024];
+	char function[96];
+	int32_t flags, start_time, restart_time; /* as in pgbgw_host_entry */
 };
 
 /* pgbgw_host_preload loads the libraries and runs their _PG_init and hooks. 0, or -1 when one failed; the reason is on stderr. */

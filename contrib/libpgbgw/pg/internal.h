@@ -51,7 +51,7 @@ extern void signals_start(bool connection);
 extern void guc_start(void);
 
 /* latch.c */
-extern void latch_start(int death, int wake);
+extern void latch_start(void);
 
 /* module.c */
 extern void *module_function(const char *library, const char *function);

@@ -21,12 +21,13 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 
+#include "supervisor.h"
+
 static Latch own;
 struct Latch *MyLatch = &own;
 
 static int signals = -1;    /* signalfd of SIGURG */
 static int supervisor = -1; /* end of file when it is gone */
-static int eventfd_wake = -1;
 static pid_t signals_of;
 
 /* The signalfd belongs to one process: a child that was forked makes its own. */
@@ -47,10 +48,9 @@ static void open_signals(void)
 	signals_of = getpid();
 }
 
-void latch_start(int death, int wake)
+void latch_start(void)
 {
-	supervisor = death;
-	eventfd_wake = wake;
+	supervisor = supervisor_death();
 	open_signals();
 	InitLatch(&own);
 }
@@ -247,6 +247,31 @@ static int report(const WaitEvent *e, uint32 events, WaitEvent *out, int n, int 
 	return n + 1;
 }
 
+/*
+ * heard takes what the supervisor said: that a worker which this one registered
+ * has changed, or that another process has set this one's latch.
+ */
+static void heard(void)
+{
+	pgbgw_change change;
+
+	pgbgw_latch_wait(the_pgbgw, PGBGW_WL_LATCH_SET | PGBGW_WL_TIMEOUT, -1, 0);
+	pgbgw_latch_reset(the_pgbgw);
+	while (pgbgw_next_change(the_pgbgw, &change) > 0)
+		; /* the handles' functions ask for what is true now */
+	MyLatch->is_set = true;
+}
+
+/* listen_to returns the supervisor's latch to poll for, or -1. It has heard what was said before. */
+static int listen_to(void)
+{
+	if (!the_pgbgw)
+		return -1;
+	if (pgbgw_latch_arm(the_pgbgw))
+		heard();
+	return pgbgw_latch_fd(the_pgbgw);
+}
+
 /* look polls once, for at most timeout ms, and fills what occurred. */
 static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 {
@@ -262,16 +287,16 @@ static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 		fds[i].events = e->events & (WL_LATCH_SET | WL_POSTMASTER_DEATH) ? POLLIN : poll_bits(e->events);
 		fds[i].revents = 0;
 	}
-	fds[set->n] = (struct pollfd){ set->latch == MyLatch ? eventfd_wake : -1, POLLIN, 0 };
+	fds[set->n] = (struct pollfd){ set->latch == MyLatch ? listen_to() : -1, POLLIN, 0 };
 	fds[set->n + 1] = (struct pollfd){ set->exit_on_death ? supervisor : -1, POLLIN, 0 };
+	if (set->latch && set->latch->is_set)
+		timeout = 0;
 	if (poll(fds, nfds, timeout) < 0 && errno != EINTR)
 		ereport(ERROR, (errcode_for_socket_access(), errmsg("poll() failed: %m")));
 	if (fds[set->n + 1].revents)
 		proc_exit(1);
-	if (fds[set->n].revents) {
-		take(eventfd_wake);
-		MyLatch->is_set = true;
-	}
+	if (fds[set->n].revents)
+		heard();
 	for (int i = 0; i < set->n; i++) {
 		const WaitEvent *e = &set->events[i];
 
@@ -307,9 +332,7 @@ int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int n
 		pg_memory_barrier();
 	}
 	for (;;) {
-		bool ready = set->latch && set->latch->is_set;
-
-		n = look(set, ready ? 0 : left < 0 ? -1 : (int)Min(left, INT_MAX), occurred, nevents);
+		n = look(set, left < 0 ? -1 : (int)Min(left, INT_MAX), occurred, nevents);
 		if (n > 0 || timeout == 0)
 			break;
 		if (timeout > 0 && (left = end - now_ms()) <= 0)

@@ -46,11 +46,12 @@ static char *in_directory(const char *directory, const char *name)
 
 static char *in_path(const char *name)
 {
-	const char *p = the_host->library_path ? the_host->library_path : "";
+	const char *p = the_host->library_path && *the_host->library_path ? the_host->library_path : "$libdir";
 
 	while (*p) {
 		size_t n = strcspn(p, ":");
-		char *directory = pnstrdup(p, n), *found = n ? in_directory(directory, name) : NULL;
+		char *directory = strncmp(p, "$libdir", n) == 0 ? pstrdup(PKGLIBDIR_OF_RELEASE) : pnstrdup(p, n);
+		char *found = n ? in_directory(directory, name) : NULL;
 
 		pfree(directory);
 		if (found)

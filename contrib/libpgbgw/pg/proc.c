@@ -38,11 +38,11 @@ static void leave(int code, Datum arg)
 	MyProc = NULL;
 }
 
-void proc_start(const struct pgbgw_host_worker *worker)
+void proc_start(uint32 slot)
 {
-	if (worker->slot >= (uint32)max_worker_processes)
-		elog(FATAL, "slot %u is not below max_worker_processes (%d)", worker->slot, max_worker_processes);
-	MyProc = &procs[worker->slot];
+	if (slot >= (uint32)max_worker_processes)
+		elog(FATAL, "slot %u is not below max_worker_processes (%d)", slot, max_worker_processes);
+	MyProc = &procs[slot];
 	memset(MyProc, 0, sizeof *MyProc);
 	InitSharedLatch(&MyProc->procLatch);
 	OwnLatch(&MyProc->procLatch);
@@ -52,7 +52,7 @@ void proc_start(const struct pgbgw_host_worker *worker)
 	MyProc->isBackgroundWorker = true;
 #endif
 #if PG_VERSION_NUM < 170000
-	MyProc->pgprocno = (int)worker->slot;
+	MyProc->pgprocno = (int)slot;
 #endif
 	pg_write_barrier();
 	MyProc->pid = MyProcPid;

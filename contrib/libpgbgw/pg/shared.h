@@ -12,7 +12,7 @@ extern int shared_next_tranche(int first);
 
 /* proc.c: the array of PGPROC, and this worker's own. */
 extern void procs_create(void);
-extern void proc_start(const struct pgbgw_host_worker *worker);
+extern void proc_start(uint32 slot);
 
 /* lwlock.c */
 extern void lwlocks_create(void);

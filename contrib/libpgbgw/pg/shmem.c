@@ -1,7 +1,7 @@
 /*
- * ShmemInitStruct and what is around it: named pieces of the region that the
- * launcher mapped, at the same address in each process of it. Without a region
- * the memory is private and modules of one process share it only.
+ * ShmemInitStruct and what is around it: named pieces of one area of the
+ * segment, half of it, which every process has at the same address. Without a
+ * segment the memory is private and modules of one process share it only.
  *
  * The region's head is an index under a robust mutex; a piece is never freed
  * (PostgreSQL does not either), the segment's renewal after a crash frees all.
@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "port/atomics.h"
 #include "storage/ipc.h"
@@ -17,6 +18,7 @@
 #include "storage/spin.h"
 
 #include "shared.h"
+#include "segment.h"
 
 enum {
 	REGION_MAGIC = 0x70674277, /* "pgBw" */
@@ -56,17 +58,54 @@ static void init_region(struct region *r, Size size)
 	r->magic = REGION_MAGIC;
 }
 
+/* find_area returns where in the segment the region is. */
+static Size find_area(Size *size)
+{
+	struct pgi_segment s = { .mu = PTHREAD_MUTEX_INITIALIZER };
+	char name[32];
+	void *area;
+	Size offset;
+	int error;
+
+	error = pgi_map_segment(the_host->segment, &s);
+	if (error < 0)
+		elog(FATAL, "cannot use the segment: %s", pgbgw_last_error());
+	*size = s.header.total_size / 2;
+	snprintf(name, sizeof name, "postgresql %d", PG_MAJORVERSION_NUM);
+	error = pgi_area(&s, name, *size, &area);
+	if (error < 0)
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("the segment has no room for modules: %s", pgbgw_last_error()),
+				errhint("Raise the segment's size.")));
+	offset = (Size)((unsigned char *)area - s.base);
+	pgi_unmap_segment(&s);
+	return offset;
+}
+
+static struct region *map_region(Size *size)
+{
+	Size offset = find_area(size);
+	void *at = mmap(the_host->address, offset + *size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, the_host->segment, 0);
+
+	if (at != the_host->address)
+		elog(FATAL, "cannot map the segment at %p: %m", the_host->address);
+	return (struct region *)((char *)at + offset);
+}
+
+static struct region *private_region(Size *size)
+{
+	void *memory;
+
+	*size = add_size(requested, 4 * 1024 * 1024);
+	if (posix_memalign(&memory, 4096, *size))
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return memset(memory, 0, *size);
+}
+
 void shared_start(void)
 {
-	Size size = the_host->shared_size;
+	Size size;
 
-	region = the_host->shared;
-	if (!region) {
-		size = add_size(requested, 4 * 1024 * 1024);
-		if (posix_memalign((void **)&region, 4096, size))
-			ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		memset(region, 0, sizeof *region);
-	}
+	region = the_host->segment >= 0 ? map_region(&size) : private_region(&size);
 	if (size < sizeof *region)
 		elog(FATAL, "a region of %zu bytes is too small", size);
 	if (region->magic != REGION_MAGIC)

@@ -8,8 +8,22 @@
 /* dsm.c: detaches every dynamic segment, running its callbacks. */
 extern void segments_detach(void);
 
+#include "../pgbgw.h"
+
+/* supervisor.c: this process as the supervisor knows it; NULL in the launcher. */
+extern pgbgw_worker *the_pgbgw;
+
+/* supervisor.c: opens the worker, then fills in what it is. */
+extern void supervisor_start(BackgroundWorker *entry);
+
+/* supervisor.c: the descriptor that says that the supervisor is gone; -1 none. */
+extern int supervisor_death(void);
+
 /* supervisor.c: attach says that this process uses the segment, detach that it no longer does (DESIGN section 5). */
-extern void supervisor_attach(const struct pgbgw_host_worker *worker);
+extern void supervisor_attach(void);
 extern void supervisor_detach(void);
+
+/* bgworker.c: checks what PostgreSQL checks, reports at level and returns false, or completes the entry. */
+extern bool registration_is_sane(BackgroundWorker *w, int level);
 
 #endif

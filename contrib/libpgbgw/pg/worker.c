@@ -77,35 +77,24 @@ int pgbgw_host_preload(const struct pgbgw_host *host)
 	return guarded(preload) ? 0 : -1;
 }
 
-/* entry_of gives this release's BackgroundWorker of a registration. */
-static BackgroundWorker *entry_of(const struct pgbgw_host_entry *e)
+static void become_worker(const struct pgbgw_host_worker *worker)
 {
 	BackgroundWorker *w = MemoryContextAllocZero(TopMemoryContext, sizeof *w);
 
-	strlcpy(w->bgw_name, e->name, sizeof w->bgw_name);
-	strlcpy(w->bgw_type, e->type, sizeof w->bgw_type);
-	strlcpy(w->bgw_library_name, e->library, sizeof w->bgw_library_name);
-	strlcpy(w->bgw_function_name, e->function, sizeof w->bgw_function_name);
-	memcpy(w->bgw_extra, e->extra, sizeof w->bgw_extra);
-	w->bgw_flags = e->flags;
-	w->bgw_start_time = (BgWorkerStartTime)e->start_time;
-	w->bgw_restart_time = e->restart_time;
-	w->bgw_main_arg = (Datum)e->main_arg;
-	w->bgw_notify_pid = e->notify_pid;
-	return w;
-}
-
-static void become_worker(const struct pgbgw_host_worker *worker)
-{
 	the_worker = worker;
+	MyBgworkerEntry = w;
 	know_process();
 	IsUnderPostmaster = true;
 #if PG_VERSION_NUM < 170000
 	IsBackgroundWorker = true;
 #endif
-	MyBgworkerEntry = entry_of(&worker->entry);
-	latch_start(worker->death, worker->latch);
-	signals_start((worker->entry.flags & BGWORKER_BACKEND_DATABASE_CONNECTION) != 0);
+	strlcpy(w->bgw_library_name, worker->library, sizeof w->bgw_library_name);
+	strlcpy(w->bgw_function_name, worker->function, sizeof w->bgw_function_name);
+	w->bgw_flags = worker->flags;
+	w->bgw_start_time = (BgWorkerStartTime)worker->start_time;
+	w->bgw_restart_time = worker->restart_time;
+	latch_start();
+	signals_start((w->bgw_flags & BGWORKER_BACKEND_DATABASE_CONNECTION) != 0);
 }
 
 /* What the outermost PG_exception_stack catches: an ERROR that the worker let go ends it with code 1 (BGW rows of section 4). */
@@ -128,8 +117,9 @@ void pgbgw_host_run(const struct pgbgw_host_worker *worker)
 	if (sigsetjmp(here, 1) != 0)
 		failed();
 	PG_exception_stack = &here;
-	supervisor_attach(worker);
-	proc_start(worker);
+	supervisor_start(MyBgworkerEntry);
+	supervisor_attach();
+	proc_start(pgbgw_get_self(the_pgbgw)->handle.slot);
 	SetProcessingMode(NormalProcessing);
 	main_function = (bgworker_main_type)module_function(MyBgworkerEntry->bgw_library_name, MyBgworkerEntry->bgw_function_name);
 	main_function(MyBgworkerEntry->bgw_main_arg);

@@ -1,0 +1,172 @@
+/*
+ * PostgreSQL's modules: a launcher that has loaded them forks workers that go on
+ * without exec, with everything that _PG_init left behind. What PostgreSQL is to
+ * a module comes from the library of one major release (contrib/libpgbgw/pg),
+ * which is opened here and called through host.h.
+ *
+ * A launcher is told what to load by its arguments, and tells the daemon over
+ * its socket what it loads and what the modules register (protocol.h).
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../contrib/libpgbgw/pg/host.h"
+#include "launcher.h"
+
+static struct pgbgw_host host = { .version = PGBGW_HOST_VERSION };
+static void (*run_worker)(const struct pgbgw_host_worker *);
+static int daemon_socket;
+static char *title;        /* the arguments, which a worker overwrites with its name */
+static size_t title_size;
+
+/* What a child without exec must make its own; see become_process. */
+static int *thread_id;
+static void *robust_head;
+static size_t robust_size;
+
+static int say(uint32_t kind, const void *data, size_t size)
+{
+	struct message_head head = { kind, (uint32_t)size };
+	struct iovec parts[2] = { { &head, sizeof head }, { (void *)(uintptr_t)data, size } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	while (sendmsg(daemon_socket, &msg, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static int registered(void *context, const struct pgbgw_host_entry *entry)
+{
+	int *count = context;
+
+	if (*count >= host.max_worker_processes)
+		return ENOSPC;
+	++*count;
+	return say(MESSAGE_REGISTERED, entry, sizeof *entry);
+}
+
+static void loading(void *context, const char *library)
+{
+	(void)context;
+	say(MESSAGE_LOADING, library ? library : "", library ? strlen(library) : 0);
+}
+
+/*
+ * The C library keeps its thread's number, and the kernel its list of robust
+ * mutexes, in places that only the C library's own fork() would renew.
+ */
+static void know_thread(void)
+{
+	if (prctl(PR_GET_TID_ADDRESS, &thread_id, 0, 0, 0) || *thread_id != (int)syscall(SYS_gettid))
+		thread_id = NULL;
+	if (syscall(SYS_get_robust_list, 0, &robust_head, &robust_size))
+		robust_head = NULL;
+}
+
+static void become_process(void)
+{
+	int id = (int)syscall(SYS_set_tid_address, thread_id);
+
+	if (thread_id)
+		*thread_id = id;
+	if (robust_head)
+		syscall(SYS_set_robust_list, robust_head, robust_size);
+}
+
+static int open_release(const char *path)
+{
+	int (*preload)(const struct pgbgw_host *);
+	void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+
+	if (!library) {
+		fprintf(stderr, "<3>cannot load %s: %s\n", path, dlerror());
+		return 1;
+	}
+	*(void **)&preload = dlsym(library, "pgbgw_host_preload");
+	*(void **)&run_worker = dlsym(library, "pgbgw_host_run");
+	if (!preload || !run_worker) {
+		fprintf(stderr, "<3>%s is not a library of pg-bgw for PostgreSQL's modules\n", path);
+		return 1;
+	}
+	return preload(&host) ? 1 : 0;
+}
+
+int modules_open(int socket, char **argv, int argc)
+{
+	static int count;
+	int error;
+
+	if (argc < MODULE_ARGUMENTS) {
+		fprintf(stderr, "<3>pg-bgw-launcher: arguments are missing\n");
+		return 2;
+	}
+	daemon_socket = socket;
+	title = argv[-2];
+	title_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - title);
+	know_thread();
+	host.max_worker_processes = atoi(argv[MODULE_MAX]);
+	host.library_path = strdup(argv[MODULE_PATH]);
+	host.settings_file = *argv[MODULE_SETTINGS] ? strdup(argv[MODULE_SETTINGS]) : NULL;
+	host.npreload = (size_t)(argc - MODULE_ARGUMENTS);
+	host.preload = calloc(host.npreload + 1, sizeof *host.preload);
+	host.registered = registered;
+	host.loading = loading;
+	host.context = &count;
+	if (!host.library_path || !host.preload)
+		return 1;
+	for (size_t i = 0; i < host.npreload; i++)
+		((const char **)(uintptr_t)host.preload)[i] = strdup(argv[MODULE_ARGUMENTS + i]);
+	host.segment = atoi(argv[MODULE_SEGMENT]);
+	host.address = (void *)(uintptr_t)strtoull(argv[MODULE_ADDRESS], NULL, 16);
+	error = open_release(argv[MODULE_RELEASE]);
+	if (!error)
+		say(MESSAGE_READY, NULL, 0);
+	return error;
+}
+
+/* The title that ps(1) shows is PostgreSQL's form of it (BGW-112). */
+static void set_title(const char *name)
+{
+	int n = snprintf(title, title_size, "pg-bgw: %s", name);
+
+	if (n > 0 && (size_t)n < title_size)
+		memset(title + n, 0, title_size - (size_t)n);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
+static const char *variable(char **envp, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
+			return *envp + n + 1;
+	return "";
+}
+
+_Noreturn void modules_run(const struct request *r, int status)
+{
+	static struct pgbgw_host_worker worker;
+	char **argv = r->argv;
+
+	become_process();
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* as after exec; nothing of the launcher's is left but its modules */
+	environ = r->envp;
+	snprintf(worker.library, sizeof worker.library, "%s", argv[0]);
+	snprintf(worker.function, sizeof worker.function, "%s", argv[1] ? argv[1] : "");
+	for (int i = 2; i < 5 && argv[i - 1] && argv[i]; i++)
+		(&worker.flags)[i - 2] = atoi(argv[i]);
+	set_title(variable(r->envp, "PGBGW_NAME"));
+	close(status); /* the daemon sees that it runs */
+	run_worker(&worker);
+	_exit(127);
+}
