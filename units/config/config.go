@@ -93,6 +93,11 @@ type Settings struct {
 	MaxDynamicSegmentsPerWorker int           // that one process may have, 0..65536
 	DynamicMemoryMax            uint64        // bytes of the dynamic segments of one user together
 	StartSplay                  time.Duration // starts that a server's phase brings about are spread over it; 0: all at once
+
+	SharedPreloadLibraries []string          // modules that are loaded before their workers start, in this order
+	DynamicLibraryPath     string            // where modules are looked for; "" is "$libdir"
+	PostgreSQL             int               // major release of modules; 0: the newest that is there
+	Parameters             map[string]string // values of the modules' parameters, by name
 }
 
 // LevelNotice is the log level of syslog's "notice".

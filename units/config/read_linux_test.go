@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func TestSearchPath(t *testing.T) {
 	if got := labels(c); !slices.Equal(got, want) {
 		t.Errorf("workers %q, want %q: the order is that of the names", got, want)
 	}
-	if c.Settings != DefaultSettings() {
+	if !reflect.DeepEqual(c.Settings, DefaultSettings()) {
 		t.Errorf("settings without a main file: %+v", c.Settings)
 	}
 	if got, want := c.Origin("lib"), filepath.Join(lib, "20-lib.hcl")+":1"; got != want {

@@ -14,10 +14,10 @@ func (s *Spec) check(controllers func(limit string) error) error {
 	if err := checkID(s.ID); err != "" {
 		return bad("ID", "%s", err)
 	}
-	if len(s.Argv) == 0 {
+	if s.Main == nil && len(s.Argv) == 0 {
 		return bad("Argv", "is empty; the first element is the program")
 	}
-	if !strings.Contains(s.Argv[0], "/") {
+	if s.Main == nil && !strings.Contains(s.Argv[0], "/") {
 		return bad("Argv[0]", "%q has no slash; PATH is not searched, give the whole path", s.Argv[0])
 	}
 	if s.Dir != "" && !filepath.IsAbs(s.Dir) {

@@ -16,6 +16,8 @@ type Options struct {
 	// Poller is shared with the rest of the daemon; nil: one of its own, which
 	// Close closes.
 	Poller *Poller
+	// Modules are what the launcher loads before it serves; nil: nothing.
+	Modules *Modules
 	// Stderr is the launcher's standard error; nil: that of this process.
 	Stderr *os.File
 	// Notice is told what is worth a log line: that the launcher died and was
@@ -77,12 +79,18 @@ func New(path string, opts Options) (*Launcher, error) {
 	return l, nil
 }
 
+// Cgroups is where workers get their cgroups, for a second Launcher; nil: nowhere.
+func (l *Launcher) Cgroups() *Cgroups { return l.cgroups }
+
 func (l *Launcher) first() error {
 	prog, err := l.spawn()
 	if err != nil {
 		return err
 	}
 	l.install(prog)
+	if l.opts.Modules != nil {
+		return nil // it serves when it has loaded them, and if one of them kills it, another is started
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	return prog.probe(ctx)
@@ -170,6 +178,9 @@ func (l *Launcher) lost(prog *program, how string) {
 	l.mu.Unlock()
 	if closed {
 		return
+	}
+	if m := l.opts.Modules; m != nil && m.Died != nil {
+		m.Died(prog.loading)
 	}
 	l.opts.Notice(fmt.Errorf("launcher %d died (%s); starting another in %v", prog.pid, how, delay))
 	go l.replace(delay)

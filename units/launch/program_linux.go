@@ -16,12 +16,15 @@ type program struct {
 	l       *Launcher
 	pid     int // for messages
 	pidfd   int
+	events  uint32 // of the socket that are always waited for
 	started time.Time
 	dead    chan struct{} // closed when it has been reaped
 
 	mu    sync.Mutex
 	sock  int // -1 after hangUp
 	queue []*packet
+
+	loading string // the library whose code a launcher with modules runs; the poller's
 }
 
 // A packet is a request that the socket has not taken yet.
@@ -46,20 +49,29 @@ func (l *Launcher) spawn() (*program, error) {
 		return nil, err
 	}
 	defer null.Close()
-	argv := []string{l.path}
+	argv := []string{l.path, ""}
 	if l.cgroups != nil {
-		argv = append(argv, l.cgroups.mount)
+		argv[1] = l.cgroups.mount
 	}
-	p := &program{l: l, sock: pair[0], dead: make(chan struct{}), started: time.Now()}
+	files := []uintptr{null.Fd(), null.Fd(), l.opts.Stderr.Fd(), uintptr(pair[1])}
+	events := uint32(0)
+	if m := l.opts.Modules; m != nil {
+		argv = append(argv, m.args()...)
+		events = unix.EPOLLIN
+		if m.Segment >= 0 {
+			files = append(files, uintptr(m.Segment))
+		}
+	}
+	p := &program{l: l, events: events, sock: pair[0], dead: make(chan struct{}), started: time.Now()}
 	p.pid, err = syscall.ForkExec(l.path, argv, &syscall.ProcAttr{
-		Files: []uintptr{null.Fd(), null.Fd(), l.opts.Stderr.Fd(), uintptr(pair[1])},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd},
 	})
 	if err != nil {
 		unix.Close(pair[0])
 		return nil, os.NewSyscallError("exec", err)
 	}
-	if err := l.poller.Add(p.sock, 0, p.onSocket); err != nil {
+	if err := l.poller.Add(p.sock, events, p.onSocket); err != nil {
 		p.discard()
 		return nil, err
 	}
@@ -127,7 +139,7 @@ func (p *program) send(pk *packet) {
 	}
 	if err == unix.EAGAIN {
 		p.queue = append(p.queue, pk)
-		_ = p.l.poller.Modify(p.sock, unix.EPOLLOUT) // on error the program is dying, and onSocket fails the queue
+		_ = p.l.poller.Modify(p.sock, p.events|unix.EPOLLOUT) // on error the program is dying, and onSocket fails the queue
 		pk = nil
 	}
 	p.mu.Unlock()
@@ -167,6 +179,9 @@ func (p *program) withdraw(pk *packet) bool {
 // onSocket runs when the socket takes packets again or the program is gone.
 func (p *program) onSocket(events uint32) {
 	var done []func()
+	if events&unix.EPOLLIN != 0 {
+		p.listen()
+	}
 	p.mu.Lock()
 	gone := events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 	for len(p.queue) > 0 {
@@ -184,9 +199,9 @@ func (p *program) onSocket(events uint32) {
 	switch {
 	case gone:
 		p.closeLocked()
-	case len(p.queue) == 0:
+	case events&unix.EPOLLOUT != 0 && len(p.queue) == 0:
 		p.queue = nil
-		_ = p.l.poller.Modify(p.sock, 0)
+		_ = p.l.poller.Modify(p.sock, p.events)
 	}
 	p.mu.Unlock()
 	for _, f := range done {
@@ -243,7 +258,7 @@ func (p *program) onExit(uint32) {
 	p.pidfd = -1
 	p.mu.Unlock()
 	close(p.dead)
-	p.l.lost(p, describe(status))
+	p.l.lost(p, p.blame(describe(status)))
 }
 
 func describe(s syscall.WaitStatus) string {

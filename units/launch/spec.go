@@ -19,6 +19,10 @@ type Spec struct {
 	// executed; it contains a slash, PATH is not searched.
 	Argv []string
 
+	// Main is the function that runs instead of a program; Argv is then not
+	// looked at. Only a launcher with Modules can start it.
+	Main *Main
+
 	// Env is the whole environment, "NAME=value" each. Nothing is inherited;
 	// PGBGW_START is added, or replaced where it is given.
 	Env []string

@@ -26,6 +26,7 @@ const (
 	flagNoNewPrivs      = 4
 	flagReadOnlyCgroups = 8
 	flagCopy            = 16
+	flagModule          = 32
 )
 
 var order = binary.NativeEndian
@@ -53,7 +54,11 @@ func encode(s *Spec, cgroup bool) (packet []byte, files []int, err error) {
 		b = order.AppendUint16(b, t)
 	}
 	b = appendString(b, dir(s))
-	for _, list := range [][]string{s.Argv, env} {
+	argv := s.Argv
+	if s.Main != nil {
+		argv = s.Main.argv()
+	}
+	for _, list := range [][]string{argv, env} {
 		for _, v := range list {
 			b = appendString(b, v)
 		}
@@ -62,7 +67,7 @@ func encode(s *Spec, cgroup bool) (packet []byte, files []int, err error) {
 		return nil, nil, &SpecError{s.ID, "Env", fmt.Sprintf(
 			"arguments, environment and groups take %d bytes; at most %d are possible, pass more in a file", len(b), requestMax)}
 	}
-	putHead(b, s, cred, flags(s, cgroup), [...]int{len(s.Argv), len(env), len(files), len(targets)})
+	putHead(b, s, cred, flags(s, cgroup), [...]int{len(argv), len(env), len(files), len(targets)})
 	return b, files, nil
 }
 
@@ -113,6 +118,7 @@ func flags(s *Spec, cgroup bool) (f uint32) {
 		{s.NoNewPrivileges, flagNoNewPrivs},
 		{s.ReadOnlyCgroups, flagReadOnlyCgroups},
 		{limitsMemory(s), flagCopy},
+		{s.Main != nil, flagModule},
 	} {
 		if v.on {
 			f |= v.bit

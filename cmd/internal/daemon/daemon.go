@@ -46,6 +46,7 @@ type Daemon struct {
 	sockets    *launch.Poller // control sockets and output
 	launch     *launch.Launcher
 	launcher   *launcher
+	modules    *modules
 	slots      *shm.SlotTable // written by Publish only, but for its limit
 	segments   *segments
 	dynamics   *dynamics
@@ -184,6 +185,7 @@ func (d *Daemon) build() error {
 		return err
 	}
 	sdnotify.Scrub()
+	d.modules = newModules(d)
 	d.supervisor = supervise.New(supervise.Options{
 		Launcher: (*starter)(d), Sink: d, Epoch: epoch, Seed: rand.Uint64(),
 	})

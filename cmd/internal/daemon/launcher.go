@@ -28,6 +28,7 @@ import (
 // of one process and gives them to units/launch.
 type launcher struct {
 	launch   *launch.Launcher
+	modules  *modules
 	segments *segments
 	slots    *shm.SlotTable
 	control  *controlServer
@@ -40,16 +41,27 @@ type launcher struct {
 	death   int  // read end of a pipe whose write end only the daemon has
 }
 
-var errModules = errors.New("library_name: this version starts commands only; wrap the module's work in a command")
-
 // Start implements supervise.Launcher.
 func (l *launcher) Start(s supervise.Start, started func(supervise.Process, error), exited func(units.Exit)) {
+	if s.Worker.Module() { // its launcher may have to be started
+		go l.begin(s, func() (*launch.Launcher, error) { return l.modules.host(s.Worker.Segment, s.Incarnation) }, started, exited)
+		return
+	}
+	l.begin(s, func() (*launch.Launcher, error) { return l.launch, nil }, started, exited)
+}
+
+func (l *launcher) begin(s supervise.Start, by func() (*launch.Launcher, error), started func(supervise.Process, error), exited func(units.Exit)) {
+	with, err := by()
+	if err != nil {
+		started(nil, err)
+		return
+	}
 	p, err := l.prepare(s)
 	if err != nil {
 		started(nil, err)
 		return
 	}
-	l.launch.Begin(context.Background(), p.spec, func(proc *launch.Process, err error) {
+	with.Begin(context.Background(), p.spec, func(proc *launch.Process, err error) {
 		p.close()
 		if err != nil {
 			l.control.drop(s.Run)
@@ -101,9 +113,6 @@ func (p *prepared) close() {
 }
 
 func (l *launcher) prepare(s supervise.Start) (*prepared, error) {
-	if s.Worker.Module() {
-		return nil, errModules
-	}
 	p := &prepared{}
 	if err := l.fill(p, s); err != nil {
 		p.close()
@@ -179,6 +188,12 @@ func (l *launcher) spec(s supervise.Start) (launch.Spec, error) {
 		OOMScoreAdj: w.Resources.OOMScoreAdj, Nice: w.Resources.Nice,
 		NoNewPrivileges: w.Sandbox.NoNewPrivileges, ReadOnlyCgroups: true,
 		Limits: l.limits(w.Resources),
+	}
+	if w.Module() {
+		spec.Main = &launch.Main{
+			Library: w.LibraryName, Function: w.FunctionName,
+			Flags: int32(w.Flags), StartTime: int32(w.StartTime), RestartTime: int32(w.RestartTime),
+		}
 	}
 	if n := w.Resources.NoFile; n > 0 {
 		spec.Rlimits = append(spec.Rlimits, launch.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: n, Hard: n})
@@ -329,10 +344,10 @@ func (d *Daemon) buildLaunch() error {
 	d.death = w
 	d.launcher = &launcher{
 		memory: cgroups != nil && slices.Contains(cgroups.Controllers(), "memory"),
-		launch: d.launch, segments: d.segments, slots: d.slots, control: d.control, login: d.login, log: d.log,
+		launch: d.launch, modules: d.modules, segments: d.segments, slots: d.slots, control: d.control, login: d.login, log: d.log,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}
-	d.undo = append(d.undo, func() { d.launch.Close(); r.Close(); w.Close() })
+	d.undo = append(d.undo, func() { d.modules.close(); d.launch.Close(); r.Close(); w.Close() })
 	return nil
 }

@@ -21,6 +21,7 @@ type segments struct {
 	shapes  map[string]config.Segment // of the configuration
 	current map[string]incarnation
 	latches []int // by slot; 0: not made yet
+	numbers map[string]int
 }
 
 type incarnation struct {
@@ -29,7 +30,7 @@ type incarnation struct {
 }
 
 func newSegments() *segments {
-	return &segments{current: map[string]incarnation{}}
+	return &segments{current: map[string]incarnation{}, numbers: map[string]int{}}
 }
 
 // configure sets what segments are like when they are made next.
@@ -90,6 +91,18 @@ func (s *segments) create(name string) (*shm.Segment, error) {
 	}
 	s.log.Log(context.Background(), journal.LevelNotice, "a segment has no huge pages", "segment", name, "error", err)
 	return shm.Create(name, size)
+}
+
+// number tells segments apart, for as long as the daemon lives.
+func (s *segments) number(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.numbers[name]
+	if !ok {
+		n = len(s.numbers)
+		s.numbers[name] = n
+	}
+	return n
 }
 
 // latch returns the eventfd of a slot's latch, which is kept over restarts and

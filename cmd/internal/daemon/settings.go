@@ -46,6 +46,11 @@ func (d *Daemon) load() (*config.Config, error) {
 			return nil, fmt.Errorf("server %q: %w", s.Label, err)
 		}
 	}
+	if len(c.Settings.SharedPreloadLibraries) > 0 {
+		if _, err := release(c.Settings.PostgreSQL); err != nil {
+			return nil, fmt.Errorf("shared_preload_libraries: %w", err)
+		}
+	}
 	for _, w := range diags.List() {
 		d.log.Warn(w.Summary, "detail", w.Detail, "file", w.File, "line", w.Line)
 	}
@@ -65,6 +70,16 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
 		return supervise.ReloadResult{}, err
 	}
+	if err := d.modules.configure(c); err != nil {
+		return supervise.ReloadResult{}, err
+	}
+	r, err := d.define(c)
+	d.watchServers(c)
+	return r, err
+}
+
+// define gives the supervisor the definitions of c and of the modules.
+func (d *Daemon) define(c *config.Config) (supervise.ReloadResult, error) {
 	workers := make([]*units.Worker, len(c.Workers))
 	for i := range c.Workers {
 		w := c.Workers[i]
@@ -73,15 +88,14 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 		}
 		workers[i] = &w
 	}
-	r, err := d.supervisor.Reload(workers, supervise.Settings{
+	workers = append(workers, d.modules.definitions()...)
+	return d.supervisor.Reload(workers, supervise.Settings{
 		MaxWorkerProcesses: c.Settings.MaxWorkerProcesses,
 		MaxParallelWorkers: c.Settings.MaxParallelWorkers,
 		RestartAfterCrash:  c.Settings.RestartAfterCrash,
 		StartSplay:         c.Settings.StartSplay,
 		SmartStopGrace:     c.Settings.SmartStopGrace,
 	})
-	d.watchServers(c)
-	return r, err
 }
 
 // keepReloading reloads whenever SIGHUP has asked for it, until ctx ends.
@@ -136,6 +150,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 		}
 		return busError(err)
 	}
+	d.modules.hangUp() // as PostgreSQL's postmaster does
 	d.outcome.Store(&reloadOutcome{text: "ok", at: time.Now()})
 	d.log.Log(d.ctx, journal.LevelNotice, "reloaded: "+r.String(), journal.Event(journal.ReloadDone))
 	d.sendStatus()
