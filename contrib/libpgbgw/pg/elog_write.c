@@ -1,10 +1,11 @@
 /*
  * A report on stderr, which the supervisor joined to the journal: each line
  * carries its syslog priority as sd-daemon(3) has it, so that the journal knows
- * a FATAL from a LOG; on a terminal the prefix is left out.
+ * a FATAL from a LOG; where it goes elsewhere the prefix is left out.
  */
 #include "internal.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
@@ -83,7 +84,7 @@ char *unpack_sql_state(int code)
 /* add_line appends one part of a report; a line break within it becomes a line of its own, indented. */
 static void add_line(StringInfo out, int level, const char *label, const char *text)
 {
-	bool bare = isatty(STDERR_FILENO);
+	bool bare = !getenv("JOURNAL_STREAM");
 	const char *end;
 
 	for (; text; text = *end ? end + 1 : NULL) {

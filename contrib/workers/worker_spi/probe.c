@@ -73,6 +73,7 @@ void bgw_spi_probe_main(Datum arg)
 	probe_cursors();
 	probe_transactions();
 	probe_types();
+	saw("end", "-");
 	write_down();
 	proc_exit(0);
 }

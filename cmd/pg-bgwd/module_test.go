@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// moduleBuild is what tests of modules need, made once: the library of the
+// server's release beside the programs, and the module of contrib/workers.
+var moduleBuild struct {
+	sync.Once
+	dir string // of the module
+	err error
+}
+
+// pgConfig is the release's pg_config; "" where its headers are not installed.
+func pgConfig() string {
+	path := filepath.Join(pgBin(), "pg_config")
+	out, err := exec.Command(path, "--includedir-server").Output()
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(strings.TrimSpace(string(out)), "postgres.h")); err != nil {
+		return ""
+	}
+	return path
+}
+
+// needModules builds them and returns the module's directory.
+func needModules(t *testing.T) string {
+	t.Helper()
+	config := pgConfig()
+	if config == "" {
+		const missing = "the headers of a PostgreSQL server are needed (postgresql-server-dev-NN)"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	moduleBuild.Do(func() { moduleBuild.dir, moduleBuild.err = buildModule(config) })
+	if moduleBuild.err != nil {
+		t.Fatal(moduleBuild.err)
+	}
+	return moduleBuild.dir
+}
+
+// buildModule builds in a copy of the module's directory, as its author would.
+func buildModule(config string) (string, error) {
+	dir := filepath.Join(programs, "module")
+	for _, c := range [][]string{
+		{"cp", "-r", "../../contrib/workers/worker_spi", dir},
+		{"make", "-s", "-C", dir, "PG_CONFIG=" + config, "with_llvm=no"},
+		{"sh", "../../contrib/libpgbgw/pg/build.sh", config, programs},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%v: %w\n%s", c, err, out)
+		}
+	}
+	return dir, nil
+}
+
+// probeParameters are set in both.
+var probeParameters = map[string]string{
+	"bgw_spi.probe": "on", "bgw_spi.workers": "0", "bgw_spi.size": "3MB", "bgw_spi.naptime": "2min",
+	"bgw_spi.color": "GREY", "bgw_spi.checked": "8",
+}
+
+// moduleConf is the server's configuration that runs the module inside it.
+func moduleConf(dir string, parameters map[string]string) []string {
+	conf := []string{"max_worker_processes = 8", "shared_preload_libraries = 'bgw_spi'", "dynamic_library_path = '" + dir + ":$libdir'"}
+	for name, value := range parameters {
+		conf = append(conf, name+" = '"+value+"'")
+	}
+	return conf
+}
+
+// modulesBlock is pg-bgw's configuration that runs the module beside a server.
+func modulesBlock(dir string, parameters map[string]string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "shared_preload_libraries = [\"bgw_spi\"]\ndynamic_library_path = %q\nsettings = {\n", dir+":$libdir")
+	for name, value := range parameters {
+		fmt.Fprintf(&b, "  %q = %q\n", name, value)
+	}
+	return b.String() + "}\n"
+}
+
+// observed returns what the probe wrote down, when it has.
+func (c *cluster) observed() []string {
+	c.t.Helper()
+	const count = "SELECT count(*) FROM observed WHERE subject = 'end'"
+	(&supervisor{t: c.t}).poll("the probe's end", func() bool { return c.query(count) == "1" })
+	return strings.Split(c.query("SELECT string_agg(n || ' ' || subject || ': ' || value, E'\\x01' ORDER BY n) FROM observed"), "\x01")
+}
+
+// TestModuleProbe runs one module, one file, inside PostgreSQL and beside it:
+// whatever its worker sees has to be the same. It covers BGW-101, BGW-104 and
+// BGW-107, errors, memory, parameters, SPI, cursors, transactions and types.
+func TestModuleProbe(t *testing.T) {
+	dir := needModules(t)
+	const table = "CREATE TABLE observed (n integer, subject text, value text)"
+
+	inside := newCluster(t, moduleConf(dir, nil)...)
+	inside.start()
+	inside.query(table)
+	inside.stop("fast")
+	inside.set(moduleConf(dir, probeParameters)...)
+	inside.start()
+	want := inside.observed()
+
+	outside := newCluster(t)
+	outside.start()
+	outside.query(table)
+	s := beside(t, outside.block("main")+modulesBlock(dir, probeParameters), "")
+	got := outside.observed()
+	s.says("bgw_spi_probe")
+
+	if slices.Equal(got, want) {
+		t.Logf("%d observations", len(got))
+		return
+	}
+	for i := range max(len(got), len(want)) {
+		g, w := "nothing", "nothing"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			t.Errorf("inside  %s\noutside %s", w, g)
+		}
+	}
+}
