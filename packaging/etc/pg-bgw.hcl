@@ -32,6 +32,15 @@
 # this time at random: at most an hour.
 #start_splay = 0
 
+# Modules of PostgreSQL that are loaded once, in this order; the workers that they
+# register run here. Where modules without a path are looked for ($libdir is where
+# PostgreSQL has its own), for which major release they were built (0: the newest
+# that pg-bgw has a library for), and the values of the parameters that they define.
+#shared_preload_libraries = []
+#dynamic_library_path = "$libdir"
+#postgresql = 0
+#settings = {}
+
 # The shared memory of workers that name no other segment. Huge pages are used
 # never ("off"), where they can be had ("try") or at any rate ("on").
 #segment "main" {

@@ -114,6 +114,7 @@ func DefaultSettings() Settings {
 		MaxDynamicSegments:          704,
 		MaxDynamicSegmentsPerWorker: 128,
 		DynamicMemoryMax:            1 << 30,
+		DynamicLibraryPath:          "$libdir",
 	}
 }
 

@@ -32,13 +32,13 @@ var settingsSchema = schema[Settings]{attrs: []attr[Settings]{
 		set: func(v *value, s *Settings) { v.duration(&s.SmartStopGrace, 0, units.Infinity) }},
 	{name: "start_splay", typ: "time", def: "0", doc: "The starts that a server's coming up or promotion brings about are spread over this time at random, so that they do not come all at once; at most an hour.",
 		set: func(v *value, s *Settings) { v.duration(&s.StartSplay, 0, time.Hour) }},
-	{name: "shared_preload_libraries", typ: "list of strings", doc: "Modules that are loaded once, in this order, before any of their workers start; their _PG_init registers workers.",
+	{name: "shared_preload_libraries", typ: "list of strings", def: "[]", doc: "Modules that are loaded once, in this order, before any of their workers start; their _PG_init registers workers.",
 		set: func(v *value, s *Settings) { v.strs(&s.SharedPreloadLibraries) }},
 	{name: "dynamic_library_path", typ: "string", def: `"$libdir"`, doc: "Directories, with colons between them, where modules without a path are looked for; $libdir is where PostgreSQL has its own.",
 		set: func(v *value, s *Settings) { v.str(&s.DynamicLibraryPath) }},
-	{name: "postgresql", typ: "integer", doc: "Major release of PostgreSQL that modules are built for, as in 15; the newest that is installed for pg-bgw if not given.",
-		set: func(v *value, s *Settings) { integer(v, &s.PostgreSQL, 14, 99) }},
-	{name: "settings", typ: "map", doc: "Values of the parameters that modules define, as in { \"worker_spi.naptime\" = 5 }.",
+	{name: "postgresql", typ: "integer", def: "0", doc: "Major release of PostgreSQL that modules are built for, as in 15; 0 is the newest that is installed for pg-bgw.",
+		set: func(v *value, s *Settings) { integer(v, &s.PostgreSQL, 0, 99) }},
+	{name: "settings", typ: "map", def: "{}", doc: "Values of the parameters that modules define, as in { \"worker_spi.naptime\" = 5 }.",
 		set: func(v *value, s *Settings) { v.strMap(&s.Parameters) }},
 }}
 
