@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 		cs[i] = c
 	}
 	for _, diff := range []string{
-		cmp.Diff(cs[0].Settings, cs[1].Settings),
+		cmp.Diff(cs[0].Settings, cs[1].Settings, cmpopts.EquateEmpty()),
 		cmp.Diff(cs[0].Segments, cs[1].Segments),
 		cmp.Diff(cs[0].Workers, cs[1].Workers),
 	} {
