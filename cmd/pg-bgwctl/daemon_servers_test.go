@@ -55,7 +55,7 @@ func (d *daemon) TerminateForDatabase(_ context.Context, c dbusapi.Caller, serve
 	}
 	d.note(fmt.Sprintf("TerminateForDatabase %q %q", server, database))
 	if server == "nosuch" {
-		return nil, nil, dbusapi.Errorf(dbusapi.ErrorInvalidArgs, "server: there is no server %q; there are main", server)
+		return nil, nil, dbusapi.Errorf(dbusapi.ErrorInvalidArgs, "server: there is no server %q; the servers are main", server)
 	}
 	d.mu.Lock()
 	all := workers(mapped(d.workers)).where(func(w *workerInfo) bool { return w.Definition.Database == database && !hasEnded(w) })

@@ -49,7 +49,7 @@ func (d *Daemon) serverNamed(label string) (string, error) {
 	known := strings.Join(labels, ", ")
 	switch {
 	case label == "" && len(labels) > 1:
-		return "", invalid("server: which one? There are %s", known)
+		return "", invalid("server: which one? The servers are %s", known)
 	case label == "":
 		return d.defaultServer(), nil
 	case slices.Contains(labels, label):
@@ -57,7 +57,7 @@ func (d *Daemon) serverNamed(label string) (string, error) {
 	case len(labels) == 0:
 		return "", invalid("server: there is no server %q; none is configured, and the empty name stands for it", label)
 	}
-	return "", invalid("server: there is no server %q; there are %s", label, known)
+	return "", invalid("server: there is no server %q; the servers are %s", label, known)
 }
 
 // libpqEnv is the libpq environment of a server, nil for the standalone one.

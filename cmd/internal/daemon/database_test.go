@@ -45,8 +45,8 @@ func TestServerNamed(t *testing.T) {
 		{"", "main", "", `there is no server "main"`},
 		{"main", "", "main", ""},
 		{"main", "main", "main", ""},
-		{"main", "x", "", "there are main"},
-		{"main b", "", "", "which one? There are main, b"},
+		{"main", "x", "", "the servers are main"},
+		{"main b", "", "", "which one? The servers are main, b"},
 		{"main b", "b", "b", ""},
 	} {
 		d, c := &Daemon{}, &config.Config{}
