@@ -61,11 +61,11 @@ func (c *cluster) psqlWorker(label, flags, database string) string {
 		"  start_time = \"consistent_state\"\n  restart_time = 0\n%s}\n", label, filepath.Join(c.bin, "psql"), flags, connection)
 }
 
-// TestTerminateForDatabase: the two lines by which a database is dropped,
+// TestServerTerminateForDatabase: the two lines by which a database is dropped,
 // copied or renamed in spite of its workers: its interruptible workers are
 // terminated, unregistered, and the command succeeds (BGW-130). One that is not
 // interruptible lives, and the command fails (BGW-131).
-func TestTerminateForDatabase(t *testing.T) {
+func TestServerTerminateForDatabase(t *testing.T) {
 	c := newCluster(t)
 	c.start()
 	c.query("CREATE DATABASE app")

@@ -81,9 +81,9 @@ func TestServerOnBus(t *testing.T) {
 	}
 }
 
-// TestSmartStopGrace: 0 waits for nothing, for the watcher as for the workers;
+// TestServerSmartStopGrace: 0 waits for nothing, for the watcher as for the workers;
 // and a reload reaches a smart stop that is under way.
-func TestSmartStopGrace(t *testing.T) {
+func TestServerSmartStopGrace(t *testing.T) {
 	c := newCluster(t)
 	c.start()
 	c.query("CREATE ROLE weak LOGIN") // may not see the sessions of others
