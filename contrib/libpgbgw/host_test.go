@@ -34,12 +34,12 @@ type host struct {
 	mu      sync.Mutex
 	latches map[uint32]int
 	answer  func(*worker, control.Record) (a control.Record, ok bool) // nil: accept
-	entries map[uint32]shm.Entry
+	pass    map[uint32]*os.File                                       // dynamic segments that an answer names
 }
 
 func newHost(t testing.TB) *host {
 	t.Helper()
-	h := &host{t: t, latches: map[uint32]int{}, entries: map[uint32]shm.Entry{}}
+	h := &host{t: t, latches: map[uint32]int{}, pass: map[uint32]*os.File{}}
 	var err error
 	if h.segment, err = shm.Create("main", shm.MinSize); err != nil {
 		t.Fatal(err)
@@ -307,6 +307,9 @@ func (w *worker) take(r control.Record) {
 		pass = w.host.latch(r.Slot)
 	case f != nil:
 		a, ok = f(w, r)
+		if m := w.host.pass[a.Segment]; m != nil && a.Errno == 0 {
+			pass = int(m.Fd())
+		}
 	}
 	if ok {
 		w.send(a, pass)

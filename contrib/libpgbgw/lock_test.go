@@ -21,7 +21,7 @@ func locker(g *shm.Worker, size, count int) (told bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	pair, _, err := g.Area("pair", 16)
+	pair, _, err := g.Area("pair", 24)
 	if err != nil {
 		return false, err
 	}
@@ -33,12 +33,13 @@ func locker(g *shm.Worker, size, count int) (told bool, err error) {
 		}
 		told = told || died
 		a, b := le.Uint64(pair), le.Uint64(pair[8:])
-		if a != b && !died {
+		if a != b && !died && le.Uint64(pair[16:]) == 0 {
 			return told, fmt.Errorf("the pair is %d and %d, and nobody died", a, b)
 		}
 		le.PutUint64(pair, a+1)
 		runtime.Gosched()
 		le.PutUint64(pair[8:], a+1)
+		le.PutUint64(pair[16:], 0)
 		if !l.Release() {
 			return told, fmt.Errorf("the lock was not held")
 		}
@@ -46,8 +47,11 @@ func locker(g *shm.Worker, size, count int) (told bool, err error) {
 			return told, err
 		}
 		told = told || died
-		if a, b := le.Uint64(pair), le.Uint64(pair[8:]); a != b && !died {
-			return told, fmt.Errorf("shared: the pair is %d and %d, and nobody died", a, b)
+		if died {
+			le.PutUint64(pair[16:], 1)
+		}
+		if a, b = le.Uint64(pair), le.Uint64(pair[8:]); a != le.Uint64(pair) || b != le.Uint64(pair[8:]) {
+			return told, fmt.Errorf("the pair changes while it is shared")
 		}
 		if !l.ReleaseShared() {
 			return told, fmt.Errorf("the lock was not shared")
@@ -78,7 +82,7 @@ func TestLock(t *testing.T) {
 				t.Errorf("told %s of a death, and nobody died", got)
 			}
 		}
-		pair, _, err := g.Area("pair", 16)
+		pair, _, err := g.Area("pair", 24)
 		if err != nil {
 			t.Fatal(err)
 		}

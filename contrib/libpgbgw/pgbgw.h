@@ -389,6 +389,9 @@ PGBGW_API int pgbgw_next_change(pgbgw_worker *w, pgbgw_change *c);
  */
 PGBGW_API int pgbgw_area(pgbgw_worker *w, const char *name, size_t size, void **area);
 
+/* The area of that name, whatever its size: 1, or 0 if there is none. It makes none. */
+PGBGW_API int pgbgw_find_area(pgbgw_worker *w, const char *name, void **area, size_t *size);
+
 /* ---- Tables of contents (shm_toc) ---- */
 
 /* A table as this process has it. Its fields are the library's. */
@@ -457,8 +460,146 @@ PGBGW_API int pgbgw_lwlock_conditional_acquire(pgbgw_lwlock *l, enum pgbgw_lwloc
 /* -EPERM if this process does not hold it so. */
 PGBGW_API int pgbgw_lwlock_release(pgbgw_lwlock *l, enum pgbgw_lwlock_mode mode);
 
-/* Gives the handle back; what it holds is released. NULL is allowed. */
+/* Gives the handle back; all that this process holds of the lock is released. NULL is allowed. */
 PGBGW_API void pgbgw_lwlock_close(pgbgw_lwlock *l);
+
+/*
+ * The number of the lock tranche of that name, 1 or more, which is registered if
+ * nobody has: the same in all processes (LWLockNewTrancheId,
+ * LWLockRegisterTranche). name has 1 to 63 bytes. -ENOSPC if all are taken. It is
+ * for who looks at the segment, and means nothing to the locks.
+ */
+PGBGW_API int pgbgw_tranche(pgbgw_worker *w, const char *name);
+
+/* The name of a tranche; -ENOENT if nobody has registered it. */
+PGBGW_API int pgbgw_tranche_name(pgbgw_worker *w, uint32_t tranche, char name[64]);
+
+/* Says of which tranche the lock is; 0 takes that back. */
+PGBGW_API int pgbgw_lwlock_set_tranche(pgbgw_lwlock *l, uint32_t tranche);
+
+/* ---- Condition variables ---- */
+
+/* Bytes of one from which n waiters can be woken at once; more of them look every millisecond. */
+#define PGBGW_CONDITION_SIZE(n) ((size_t)32 + (size_t)16 * (n))
+
+typedef struct pgbgw_condition pgbgw_condition;
+
+/* One thread's wait. Its fields are the library's. */
+typedef struct pgbgw_condition_sleep {
+	pgbgw_condition *condition;
+	uint64_t ticket;
+	int place;
+} pgbgw_condition_sleep;
+
+/* Makes one of memory that begins at a multiple of 8 (ConditionVariableInit). */
+PGBGW_API int pgbgw_condition_create(void *memory, size_t size);
+PGBGW_API int pgbgw_condition_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition **c);
+
+/*
+ * Makes the caller one of those who wait (ConditionVariablePrepareToSleep). What
+ * it waits for has to be looked at between this and a sleep, and between one
+ * sleep and the next: so no wake-up is lost. It has to be cancelled.
+ *
+ *	pgbgw_condition_prepare(c, &s);
+ *	while (!done && (r = pgbgw_condition_sleep_for(&s, -1)) == 0)
+ *		;
+ *	pgbgw_condition_cancel(&s);
+ */
+PGBGW_API int pgbgw_condition_prepare(pgbgw_condition *c, pgbgw_condition_sleep *s);
+
+/*
+ * Waits for a wake-up, or for nothing, and then waits for the next one already
+ * (ConditionVariableTimedSleep). timeout_ms below 0: none.
+ */
+PGBGW_API int pgbgw_condition_sleep_for(pgbgw_condition_sleep *s, int timeout_ms);
+
+/* Ends the wait; whether a wake-up came since the last sleep returned. Again it does nothing. */
+PGBGW_API bool pgbgw_condition_cancel(pgbgw_condition_sleep *s);
+
+/* Wakes the one that has waited longest, or all that wait when it is called. */
+PGBGW_API int pgbgw_condition_signal(pgbgw_condition *c);
+PGBGW_API int pgbgw_condition_broadcast(pgbgw_condition *c);
+
+/* Gives the handle back; nobody in this process may wait any more. NULL is allowed. */
+PGBGW_API void pgbgw_condition_close(pgbgw_condition *c);
+
+/* ---- Barriers ---- */
+
+/* Bytes of one at which n participants can wait and be woken at once. */
+#define PGBGW_BARRIER_SIZE(n) ((size_t)32 + PGBGW_CONDITION_SIZE(n))
+
+typedef struct pgbgw_barrier pgbgw_barrier;
+
+/*
+ * Makes one of memory that begins at a multiple of 8 (BarrierInit): for 1 to
+ * 32,767 participants (static), or with 0 for those that attach (dynamic).
+ */
+PGBGW_API int pgbgw_barrier_create(void *memory, size_t size, unsigned participants);
+PGBGW_API int pgbgw_barrier_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_barrier **b);
+
+/* Makes the caller a participant of a dynamic barrier; *phase is that in which it is one. */
+PGBGW_API int pgbgw_barrier_attach(pgbgw_barrier *b, uint32_t *phase);
+
+/*
+ * Waits until all participants have arrived. 1 for the one of them that is
+ * elected, 0 for the others. After an error the caller has not arrived.
+ */
+PGBGW_API int pgbgw_barrier_arrive_and_wait(pgbgw_barrier *b);
+
+/* These end a participation; 1 if nobody is left. */
+PGBGW_API int pgbgw_barrier_detach(pgbgw_barrier *b);
+PGBGW_API int pgbgw_barrier_arrive_and_detach(pgbgw_barrier *b);
+
+/* The same for all but the last, which stays, begins the next phase and is told so by 1. */
+PGBGW_API int pgbgw_barrier_arrive_and_detach_except_last(pgbgw_barrier *b);
+
+PGBGW_API uint32_t pgbgw_barrier_phase(const pgbgw_barrier *b);
+PGBGW_API int pgbgw_barrier_participants(const pgbgw_barrier *b);
+
+/* Gives the handle back; the participants of this process are detached. NULL is allowed. */
+PGBGW_API void pgbgw_barrier_close(pgbgw_barrier *b);
+
+/* ---- Dynamic segments (dsm) ---- */
+
+/*
+ * Memory that was made at run time, as this process has it: until it is detached,
+ * or this process detaches from its segment. What can lie in an area can lie in
+ * it. It has no fixed address: offsets go into it, never pointers.
+ */
+typedef struct pgbgw_dynamic pgbgw_dynamic;
+
+/* Makes one of size bytes, all 0. -EDQUOT at a limit, -ENOMEM. */
+PGBGW_API int pgbgw_dynamic_create(pgbgw_worker *w, size_t size, pgbgw_dynamic **d);
+
+/* -ENOENT if there is none (any more), -EEXIST if this process has it. */
+PGBGW_API int pgbgw_dynamic_attach(pgbgw_worker *w, uint32_t handle, pgbgw_dynamic **d);
+
+/* The one of that handle if this process has it, or NULL (dsm_find_mapping). */
+PGBGW_API pgbgw_dynamic *pgbgw_dynamic_find(pgbgw_worker *w, uint32_t handle);
+
+PGBGW_API uint32_t pgbgw_dynamic_handle(const pgbgw_dynamic *d); /* even, and not 0 */
+PGBGW_API void *pgbgw_dynamic_address(const pgbgw_dynamic *d);
+PGBGW_API size_t pgbgw_dynamic_size(const pgbgw_dynamic *d);
+
+/* Keeps it even if no process has it; -EEXIST if it is pinned already. */
+PGBGW_API int pgbgw_dynamic_pin(pgbgw_dynamic *d);
+PGBGW_API int pgbgw_dynamic_unpin(pgbgw_worker *w, uint32_t handle);
+
+/* Has f called at the detach, the last one first, while the memory is still there. */
+PGBGW_API int pgbgw_dynamic_on_detach(pgbgw_dynamic *d, void (*f)(pgbgw_dynamic *d, void *arg), void *arg);
+PGBGW_API int pgbgw_dynamic_cancel_on_detach(pgbgw_dynamic *d, void (*f)(pgbgw_dynamic *d, void *arg), void *arg);
+
+/* Calls the callbacks, gives the memory back and frees d. */
+PGBGW_API int pgbgw_dynamic_detach(pgbgw_dynamic *d);
+
+/*
+ * The dynamic segment of a name, 1 to 63 bytes of UTF-8 (GetNamedDSMSegment): 0
+ * for the one who made it and whose init filled it, 1 for all others, who wait
+ * for that. If init returns a negative errno, or its process ends, the next one
+ * begins anew. init may be NULL. It is pinned. -EINVAL if it has another size.
+ */
+PGBGW_API int pgbgw_dynamic_named(pgbgw_worker *w, const char *name, size_t size, int (*init)(void *memory, size_t size, void *arg),
+				  void *arg, pgbgw_dynamic **d);
 
 /* ---- Message queues (shm_mq) ---- */
 

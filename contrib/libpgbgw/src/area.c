@@ -94,6 +94,29 @@ static uint64_t after(const struct pgbgw_section *data, uint64_t offset, uint64_
 	return end < limit ? end : limit;
 }
 
+/* Finds an area, whatever its size: 1, or 0 if there is none. */
+static int look_up(const struct pgi_segment *s, const char *name, uint64_t *size, uint64_t *offset)
+{
+	const struct pgbgw_section *words = &s->header.section[PGBGW_SECTION_WORDS], *data = &s->header.section[PGBGW_SECTION_DATA];
+	struct pgbgw_area_record record;
+
+	*offset = data->offset;
+	for (uint32_t i = 0; i < words->count; i++) {
+		uint64_t published = atomic_load(pgi_word64(s->base, words->offset + (uint64_t)i * 8));
+		int r;
+
+		if (published == 0)
+			return 0;
+		if ((r = read_record(s, published, *offset, &record)) < 0)
+			return r;
+		*size = record.size;
+		if (strcmp(record.name, name) == 0)
+			return 1;
+		*offset = after(data, *offset, record.size);
+	}
+	return 0;
+}
+
 static int find(struct pgi_segment *s, const char *name, uint64_t size, uint64_t *offset)
 {
 	const struct pgbgw_section *words = &s->header.section[PGBGW_SECTION_WORDS], *data = &s->header.section[PGBGW_SECTION_DATA];
@@ -121,14 +144,21 @@ static int find(struct pgi_segment *s, const char *name, uint64_t size, uint64_t
 	return pgi_fail(ENOSPC, "cannot make area \"%s\": the segment has %u areas, which is the most", name, words->count);
 }
 
-int pgi_area(struct pgi_segment *s, const char *name, size_t size, void **area)
+static int check_name(const char *name)
 {
 	size_t n = name ? strlen(name) : 0;
-	uint64_t offset;
-	int r;
 
-	if (n == 0 || n >= sizeof((struct pgbgw_area_record *)0)->name)
-		return pgi_fail(EINVAL, "area name \"%.60s\" has to have 1 to 47 bytes", name ? name : "");
+	return n > 0 && n < sizeof((struct pgbgw_area_record *)0)->name ? 0 : pgi_fail(EINVAL, "area name \"%.60s\" has to have 1 to 47 bytes", name ? name : "");
+}
+
+int pgi_area(struct pgi_segment *s, const char *name, size_t size, void **area)
+{
+	uint64_t offset;
+	int r = check_name(name);
+
+	*area = NULL;
+	if (r < 0)
+		return r;
 	if (size == 0)
 		return pgi_fail(EINVAL, "area \"%s\" cannot have 0 bytes", name);
 	r = find(s, name, size, &offset);
@@ -141,4 +171,20 @@ int pgbgw_area(pgbgw_worker *w, const char *name, size_t size, void **area)
 	int r = pgi_inside(w);
 
 	return r < 0 ? r : pgi_area(&w->segment, name, size, area);
+}
+
+int pgbgw_find_area(pgbgw_worker *w, const char *name, void **area, size_t *size)
+{
+	uint64_t offset, n = 0;
+	int r = pgi_inside(w);
+
+	*area = NULL;
+	if (r < 0 || (r = check_name(name)) < 0)
+		return r;
+	r = look_up(&w->segment, name, &n, &offset);
+	if (r == 1) {
+		*area = w->segment.base + offset;
+		*size = (size_t)n;
+	}
+	return r;
 }

@@ -227,7 +227,8 @@ static int result(const struct pgi_record *request, struct pgi_call *c, struct p
 	else if (c->record.error)
 		r = pgi_fail(c->record.error, "%s", c->reason[0] ? c->reason : strerror(c->record.error));
 	if (r == 0 && answer) {
-		*answer = (struct pgi_answer){ c->record.handle, c->record.status, c->record.pid, c->fd };
+		*answer = (struct pgi_answer){ c->record.handle, c->record.status, c->record.pid, c->record.segment, c->record.size,
+					       c->record.found, c->fd };
 		c->fd = -1;
 	}
 	if (c->fd >= 0)

@@ -159,6 +159,51 @@ static void take_event(struct reader *r, struct pgi_record *rec)
 	rec->text = take_text(r);
 }
 
+static bool take_bool(struct reader *r)
+{
+	uint32_t v = take32(r);
+
+	if (v > 1)
+		r->bad = true;
+	return v == 1;
+}
+
+/* Reads what is about dynamic segments; false for an unknown type. */
+static bool take_dynamic(struct reader *r, struct pgi_record *rec)
+{
+	switch (rec->type) {
+	case PGI_DYNAMIC_CREATE:
+		rec->size = take64(r);
+		break;
+	case PGI_DYNAMIC_ATTACH:
+	case PGI_DYNAMIC_DETACH:
+	case PGI_DYNAMIC_PIN:
+	case PGI_DYNAMIC_UNPIN:
+		rec->segment = take32(r);
+		break;
+	case PGI_DYNAMIC_NAMED:
+		rec->size = take64(r);
+		rec->text = take_text(r);
+		if (rec->text.n == 0 || rec->text.n > PGI_MAX_DYNAMIC)
+			r->bad = true;
+		break;
+	case PGI_DYNAMIC_READY:
+		rec->segment = take32(r);
+		rec->done = take_bool(r);
+		break;
+	case PGI_DYNAMIC_CREATE | PGI_ANSWER:
+	case PGI_DYNAMIC_ATTACH | PGI_ANSWER:
+	case PGI_DYNAMIC_NAMED | PGI_ANSWER:
+		rec->segment = take32(r);
+		rec->size = take64(r);
+		rec->found = take_bool(r);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
 /* Reads the body; false for an unknown type. */
 static bool take_body(struct reader *r, struct pgi_record *rec)
 {
@@ -175,6 +220,10 @@ static bool take_body(struct reader *r, struct pgi_record *rec)
 	case PGI_READY | PGI_ANSWER:
 	case PGI_TERMINATE | PGI_ANSWER:
 	case PGI_LATCH_OF | PGI_ANSWER:
+	case PGI_DYNAMIC_DETACH | PGI_ANSWER:
+	case PGI_DYNAMIC_PIN | PGI_ANSWER:
+	case PGI_DYNAMIC_UNPIN | PGI_ANSWER:
+	case PGI_DYNAMIC_READY | PGI_ANSWER:
 		break;
 	case PGI_REGISTER:
 		take_pairs(r, rec);
@@ -202,7 +251,7 @@ static bool take_body(struct reader *r, struct pgi_record *rec)
 		take_event(r, rec);
 		break;
 	default:
-		return false;
+		return take_dynamic(r, rec);
 	}
 	return true;
 }

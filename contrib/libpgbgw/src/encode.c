@@ -49,6 +49,39 @@ static void put_event(struct pgi_writer *w, const struct pgi_record *r)
 	pgi_put_text(w, r->text);
 }
 
+/* What is about dynamic segments. Of all others there is nothing but a header, or a status. */
+static void put_dynamic(struct pgi_writer *w, const struct pgi_record *r)
+{
+	switch (r->type) {
+	case PGI_DYNAMIC_CREATE:
+		pgi_put_number(w, r->size, 8);
+		break;
+	case PGI_DYNAMIC_ATTACH:
+	case PGI_DYNAMIC_DETACH:
+	case PGI_DYNAMIC_PIN:
+	case PGI_DYNAMIC_UNPIN:
+		pgi_put_number(w, r->segment, 4);
+		break;
+	case PGI_DYNAMIC_NAMED:
+		pgi_put_number(w, r->size, 8);
+		pgi_put_text(w, r->text);
+		break;
+	case PGI_DYNAMIC_READY:
+		pgi_put_number(w, r->segment, 4);
+		pgi_put_number(w, r->done, 4);
+		break;
+	case PGI_DYNAMIC_CREATE | PGI_ANSWER:
+	case PGI_DYNAMIC_ATTACH | PGI_ANSWER:
+	case PGI_DYNAMIC_NAMED | PGI_ANSWER:
+		pgi_put_number(w, r->segment, 4);
+		pgi_put_number(w, r->size, 8);
+		pgi_put_number(w, r->found, 4);
+		break;
+	default:
+		break;
+	}
+}
+
 static void put_body(struct pgi_writer *w, const struct pgi_record *r)
 {
 	switch (r->type) {
@@ -84,8 +117,8 @@ static void put_body(struct pgi_writer *w, const struct pgi_record *r)
 	case PGI_WORKER_STATE_CHANGED:
 		put_event(w, r);
 		break;
-	default: /* nothing but a header, or a status */
-		break;
+	default:
+		put_dynamic(w, r);
 	}
 }
 

@@ -67,12 +67,14 @@ struct pgi_segment {
 	struct pgbgw_segment_header header; /* a copy that was checked */
 	pthread_mutex_t mu;
 	uint32_t spare; /* 1 + an area record that was taken and not published, or 0 */
+	uint32_t spare_tranche; /* the same of tranche names */
 };
 
 uint32_t pgi_crc32c(const void *data, size_t n);
 int pgi_sealed_size(int fd, uint64_t *size);
 int pgi_check_segment(const struct pgbgw_segment_header *h, uint64_t size);
 int pgi_check_slots(const struct pgbgw_slots_header *h, uint64_t size);
+int pgi_map(int fd, uint64_t size, int prot, unsigned char **base);
 int pgi_map_segment(int fd, struct pgi_segment *s); /* fd is not kept */
 void pgi_unmap_segment(struct pgi_segment *s);
 word32 *pgi_latch_word(const struct pgi_segment *s, uint32_t slot); /* NULL: it has none */
@@ -108,6 +110,13 @@ enum pgi_type {
 	PGI_WAIT_SHUTDOWN,
 	PGI_TERMINATE,
 	PGI_LATCH_OF,
+	PGI_DYNAMIC_CREATE,
+	PGI_DYNAMIC_ATTACH,
+	PGI_DYNAMIC_DETACH,
+	PGI_DYNAMIC_PIN,
+	PGI_DYNAMIC_UNPIN,
+	PGI_DYNAMIC_NAMED,
+	PGI_DYNAMIC_READY,
 	PGI_WORKER_STATE_CHANGED = 0x4001,
 	PGI_ANSWER = 0x8000
 };
@@ -118,6 +127,7 @@ enum pgi_type {
 #define PGI_MAX_KEY 64
 #define PGI_MAX_PAIRS 64
 #define PGI_MAX_LIST 1024
+#define PGI_MAX_DYNAMIC 63 /* bytes of a dynamic segment's name */
 #define PGI_MAX_ERRNO 4095
 
 struct pgi_text {
@@ -133,6 +143,10 @@ struct pgi_record {
 	struct pgi_text text;
 	pgbgw_handle handle;
 	uint32_t slot;
+	uint32_t segment; /* handle of a dynamic segment */
+	uint64_t size;    /* bytes of it */
+	bool found;       /* it was there */
+	bool done;        /* it is filled */
 	uint64_t timeout_usec;
 	uint64_t flags;
 	struct pgi_text pairs; /* as they are on the wire */
@@ -174,7 +188,16 @@ struct pgi_hold {
 	struct pgi_hold *next, **at; /* at NULL: in no list */
 	pgbgw_worker *w;             /* NULL once the worker is closed */
 	void (*abandon)(struct pgi_hold *h);
+	const unsigned char *memory; /* where it lies */
 	atomic_bool gone; /* the process has detached, or this is a fork */
+};
+
+/* Where a dynamic segment was: its address is kept from being used for something else. */
+#define PGI_MAX_HOLLOWS 64
+
+struct pgi_hollow {
+	unsigned char *base;
+	size_t n;
 };
 
 struct pgi_waiter; /* sleep.c */
@@ -211,6 +234,12 @@ struct pgbgw_worker {
 
 	pthread_mutex_t party_mu; /* holds */
 	struct pgi_hold *holds;
+
+	pthread_mutex_t dynamic_mu;
+	struct pgbgw_dynamic *dynamics; /* the newest first */
+	struct pgi_hollow hollows[PGI_MAX_HOLLOWS];
+	unsigned next_hollow;
+	pthread_mutex_t naming_mu; /* recursive: who fills one may ask for another */
 	_Atomic int *bells; /* by slot: 1 + its eventfd, or 0; pages that are not used take no memory */
 };
 
@@ -273,7 +302,13 @@ void pgi_ring(pgbgw_worker *w, uint64_t party);
 int pgi_hold_add(pgbgw_worker *w, struct pgi_hold *h);
 void pgi_hold_remove(struct pgi_hold *h);
 void pgi_abandon_all(pgbgw_worker *w, bool closing);
+/* Gives up what lies in n bytes of memory. */
+void pgi_abandon_within(pgbgw_worker *w, const unsigned char *memory, size_t n);
 void pgi_bells_close(pgbgw_worker *w);
+
+/* ---- dynamic.c ---- */
+
+void pgi_dynamics_leave(pgbgw_worker *w); /* all of them, the newest first */
 
 /* ---- client.c ---- */
 
@@ -282,6 +317,9 @@ struct pgi_answer {
 	pgbgw_handle handle;
 	uint32_t status;
 	int32_t pid;
+	uint32_t segment;
+	uint64_t size;
+	bool found;
 	int fd;
 };
 

@@ -14,6 +14,7 @@
 struct pgbgw_lwlock {
 	struct pgi_hold hold;
 	word64 *holder;
+	word32 *tranche;
 	word64 *waiters; /* places words, as the next */
 	word64 *sharers;
 	uint32_t places;
@@ -272,6 +273,8 @@ int pgbgw_lwlock_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_lwlock *
 		return pgi_fail(ENOMEM, "cannot open the lock: no memory is left");
 	pthread_mutex_init(&l->mu, NULL);
 	l->hold.abandon = abandon;
+	l->hold.memory = memory;
+	l->tranche = pgi_word32(memory, offsetof(struct pgbgw_lock_header, tranche));
 	l->holder = pgi_word64(memory, 16);
 	l->waiters = pgi_word64(memory, HEADER);
 	l->sharers = pgi_word64(memory, HEADER + 8 * (uint64_t)places);
@@ -325,13 +328,22 @@ int pgbgw_lwlock_conditional_acquire(pgbgw_lwlock *l, enum pgbgw_lwlock_mode mod
 
 int pgbgw_lwlock_release(pgbgw_lwlock *l, enum pgbgw_lwlock_mode mode)
 {
-	int r = pgi_usable(l->hold.w);
+	int r = usable(l, mode);
 
 	if (r < 0)
 		return r;
 	if (mode == PGBGW_LW_SHARED ? release_share(l) : leave(l, 0))
 		return 0;
 	return pgi_fail(EPERM, "this process does not hold the lock");
+}
+
+int pgbgw_lwlock_set_tranche(pgbgw_lwlock *l, uint32_t tranche)
+{
+	int r = usable(l, PGBGW_LW_EXCLUSIVE);
+
+	if (r == 0)
+		atomic_store(l->tranche, tranche);
+	return r;
 }
 
 void pgbgw_lwlock_close(pgbgw_lwlock *l)

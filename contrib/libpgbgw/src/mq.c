@@ -79,6 +79,7 @@ static pgbgw_mq *new_end(unsigned char *memory, const struct layout *l, enum pgb
 	if (!q)
 		return NULL;
 	q->hold.abandon = abandon;
+	q->hold.memory = memory;
 	q->ring = memory + l->header;
 	q->size = l->ring;
 	q->mine = pgi_word64(memory, sends ? 16 : 24);
@@ -150,6 +151,8 @@ int mq_usable(const pgbgw_mq *q)
 
 	if (r < 0)
 		return r;
+	if (atomic_load(&q->hold.gone)) /* its memory may be, too */
+		return pgi_fail(EPIPE, "the queue is detached");
 	return q->broken ? pgi_fail(EUCLEAN, "the queue is damaged") : 0;
 }
 
@@ -176,7 +179,7 @@ bool mq_arm_end(pgbgw_mq *q)
 	bool gone = false;
 	uint64_t party;
 
-	if (atomic_fetch_or(q->state, q->my_flag) & PGBGW_QUEUE_DETACHED)
+	if (atomic_load(&q->hold.gone) || atomic_fetch_or(q->state, q->my_flag) & PGBGW_QUEUE_DETACHED)
 		return true;
 	POINT();
 	party = atomic_load(q->theirs);
@@ -217,7 +220,7 @@ int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline)
 		return pgi_fail(EDESTADDRREQ, "nobody is at the other side of the queue, and nobody is expected");
 	r = pgi_wait(q->hold.w, arm, q, deadline, PGI_PATROL);
 	disarm(q);
-	return r;
+	return r == 0 && atomic_load(&q->hold.gone) ? pgi_fail(EPIPE, "the queue is detached") : r;
 }
 
 int pgbgw_mq_wait_for_attach(pgbgw_mq *q, int timeout_ms)

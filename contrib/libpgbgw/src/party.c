@@ -122,3 +122,16 @@ void pgi_abandon_all(pgbgw_worker *w, bool closing)
 	pthread_mutex_unlock(&w->party_mu);
 	pgi_poke_others(w, NULL);
 }
+
+void pgi_abandon_within(pgbgw_worker *w, const unsigned char *memory, size_t n)
+{
+	pthread_mutex_lock(&w->party_mu);
+	for (struct pgi_hold *h = w->holds; h; h = h->next) {
+		if (atomic_load(&h->gone) || (uintptr_t)h->memory < (uintptr_t)memory || (uintptr_t)h->memory >= (uintptr_t)memory + n)
+			continue;
+		atomic_store(&h->gone, true);
+		h->abandon(h);
+	}
+	pthread_mutex_unlock(&w->party_mu);
+	pgi_poke_others(w, NULL);
+}

@@ -87,6 +87,20 @@ static int check_section(const struct pgbgw_segment_header *h, int number)
 	return 0;
 }
 
+/* Two sections that may be absent together. */
+static int check_tranches(const struct pgbgw_segment_header *h)
+{
+	const struct pgbgw_section *words = &h->section[PGBGW_SECTION_TRANCHE_WORDS], *names = &h->section[PGBGW_SECTION_TRANCHE_NAMES];
+
+	if (words->length == 0 && names->length == 0)
+		return 0;
+	if (words->length == 0 || words->stride != 8 || words->count == 0 || words->count > 1 << 16)
+		return pgi_fail(EUCLEAN, "the section of tranches has %u entries of %u bytes", words->count, words->stride);
+	if (names->length == 0 || names->stride != 64 || names->count == 0 || names->count > 1 << 17)
+		return pgi_fail(EUCLEAN, "the section of tranche names has %u entries of %u bytes", names->count, names->stride);
+	return 0;
+}
+
 /* The shape of the sections that this library uses. */
 static int check_known(const struct pgbgw_segment_header *h)
 {
@@ -103,7 +117,7 @@ static int check_known(const struct pgbgw_segment_header *h)
 	}
 	if (h->section[PGBGW_SECTION_DATA].length == 0)
 		return pgi_fail(EUCLEAN, "there is no room for areas");
-	return 0;
+	return check_tranches(h);
 }
 
 int pgi_check_segment(const struct pgbgw_segment_header *h, uint64_t size)
@@ -141,7 +155,7 @@ int pgi_check_slots(const struct pgbgw_slots_header *h, uint64_t size)
 	return 0;
 }
 
-static int map(int fd, uint64_t size, int prot, unsigned char **base)
+int pgi_map(int fd, uint64_t size, int prot, unsigned char **base)
 {
 	void *p;
 
@@ -161,8 +175,8 @@ int pgi_map_segment(int fd, struct pgi_segment *s)
 
 	if ((r = pgi_sealed_size(fd, &size)) < 0 || (r = read_header(fd, &s->header)) < 0 || (r = pgi_check_segment(&s->header, size)) < 0)
 		return r;
-	s->spare = 0;
-	return map(fd, size, PROT_READ | PROT_WRITE, &s->base);
+	s->spare = s->spare_tranche = 0;
+	return pgi_map(fd, size, PROT_READ | PROT_WRITE, &s->base);
 }
 
 void pgi_unmap_segment(struct pgi_segment *s)
@@ -181,7 +195,7 @@ int pgi_map_slots(int fd, struct pgi_slots *s)
 	if ((r = pgi_sealed_size(fd, &size)) < 0 || (r = read_header(fd, &h)) < 0 || (r = pgi_check_slots(&h, size)) < 0)
 		return r;
 	s->count = h.count;
-	return map(fd, PGBGW_HEADER_ROOM + (uint64_t)h.count * h.entry, PROT_READ, &s->base);
+	return pgi_map(fd, PGBGW_HEADER_ROOM + (uint64_t)h.count * h.entry, PROT_READ, &s->base);
 }
 
 word32 *pgi_latch_word(const struct pgi_segment *s, uint32_t slot)

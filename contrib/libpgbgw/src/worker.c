@@ -70,10 +70,16 @@ static int spins(void)
 
 static int make(pgbgw_worker *w)
 {
+	pthread_mutexattr_t recursive;
+
 	pthread_mutex_init(&w->mu, NULL);
 	pthread_mutex_init(&w->waiters_mu, NULL);
 	pthread_mutex_init(&w->control_mu, NULL);
 	pthread_mutex_init(&w->party_mu, NULL);
+	pthread_mutex_init(&w->dynamic_mu, NULL);
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&w->naming_mu, &recursive);
 	pthread_mutex_init(&w->segment.mu, NULL);
 	atomic_flag_clear(&w->in_latch_wait);
 	atomic_store(&w->local, PGBGW_LATCH_OWNED);
@@ -182,6 +188,7 @@ static int detach(pgbgw_worker *w, bool closing)
 	struct pgi_record request = { .type = PGI_DETACH };
 	bool inside;
 
+	pgi_dynamics_leave(w);
 	pthread_mutex_lock(&w->party_mu);
 	inside = atomic_exchange(&w->inside, false);
 	pthread_mutex_unlock(&w->party_mu);
@@ -189,6 +196,7 @@ static int detach(pgbgw_worker *w, bool closing)
 		pgi_abandon_all(w, closing);
 	if (!inside)
 		return 0;
+	pgi_dynamics_leave(w); /* one that came meanwhile */
 	pgi_latch_move(w, &w->local);
 	return pgi_call(w, &request, NULL, pgi_now() + (closing ? PGI_ASK_NS : PGI_CALL_NS), PGI_DEAF);
 }

@@ -174,7 +174,7 @@ static int repeats(char **v)
 	return 0;
 }
 
-/* make queue|lock|toc AREA SIZE */
+/* make queue|lock|condition|barrier|toc AREA SIZE [PARTICIPANTS] */
 static int make(char **v)
 {
 	void *memory = area(v[1], size_of(v[2]));
@@ -185,6 +185,10 @@ static int make(char **v)
 		return MUST(pgbgw_mq_create(memory, size_of(v[2])));
 	if (strcmp(v[0], "lock") == 0)
 		return MUST(pgbgw_lwlock_create(memory, size_of(v[2])));
+	if (strcmp(v[0], "condition") == 0)
+		return MUST(pgbgw_condition_create(memory, size_of(v[2])));
+	if (strcmp(v[0], "barrier") == 0)
+		return MUST(pgbgw_barrier_create(memory, size_of(v[2]), (unsigned)size_of(v[3])));
 	MUST(pgbgw_toc_create(&toc, 4711, memory, size_of(v[2])));
 	for (uint64_t key = 0; pgbgw_toc_free(&toc) >= PGBGW_TOC_SIZE(9); key++) {
 		MUST(pgbgw_toc_allocate(&toc, 9, &chunk));
@@ -213,9 +217,9 @@ static int look(char **v)
 
 /* ---- Locks ---- */
 
-/* What the lock protects: equal, unless a holder died between the two. */
+/* What the lock protects: a and b are equal, unless a holder died between the two; damaged: a sharer was told of that. */
 struct pair {
-	_Atomic uint64_t a, b;
+	_Atomic uint64_t a, b, damaged;
 };
 
 static bool told;
@@ -225,13 +229,14 @@ static void critical(pgbgw_lwlock *l, struct pair *p)
 	int died = MUST(pgbgw_lwlock_acquire(l, PGBGW_LW_EXCLUSIVE));
 
 	told |= died;
-	CHECK(died || atomic_load(&p->a) == atomic_load(&p->b));
+	CHECK(died || atomic_load(&p->damaged) || atomic_load(&p->a) == atomic_load(&p->b));
 	uint64_t n = atomic_load(&p->a) + 1;
 	POINT();
 	atomic_store(&p->a, n);
 	POINT();
 	sched_yield();
 	atomic_store(&p->b, n);
+	atomic_store(&p->damaged, 0);
 	POINT();
 	MUST(pgbgw_lwlock_release(l, PGBGW_LW_EXCLUSIVE));
 }
@@ -241,10 +246,11 @@ static void look_shared(pgbgw_lwlock *l, struct pair *p)
 	int died = MUST(pgbgw_lwlock_acquire(l, PGBGW_LW_SHARED));
 
 	told |= died;
-	uint64_t n = atomic_load(&p->a);
-	CHECK(died || n == atomic_load(&p->b));
+	if (died)
+		atomic_store(&p->damaged, 1);
+	uint64_t a = atomic_load(&p->a), b = atomic_load(&p->b);
 	sched_yield();
-	CHECK(n == atomic_load(&p->a));
+	CHECK(a == atomic_load(&p->a) && b == atomic_load(&p->b));
 	MUST(pgbgw_lwlock_release(l, PGBGW_LW_SHARED));
 }
 
@@ -268,8 +274,7 @@ static void *lock_often(void *arg)
 			MUST(r);
 			told |= r;
 			if (r)
-				atomic_store(&k->p->b, atomic_load(&k->p->a));
-			CHECK(atomic_load(&k->p->a) == atomic_load(&k->p->b));
+				atomic_store(&k->p->damaged, 1);
 			MUST(pgbgw_lwlock_release(k->l, i % 2 ? PGBGW_LW_SHARED : PGBGW_LW_EXCLUSIVE));
 		}
 	}
@@ -280,7 +285,7 @@ static void *lock_often(void *arg)
 static int locker(char **v)
 {
 	size_t size = size_of(v[1]), threads = size_of(v[3]);
-	struct locking k = { .p = area("pair", 16), .count = size_of(v[2]) };
+	struct locking k = { .p = area("pair", 24), .count = size_of(v[2]) };
 	pthread_t t[8];
 
 	MUST(pgbgw_lwlock_open(w, area(v[0], size), size, &k.l));
@@ -292,6 +297,173 @@ static int locker(char **v)
 	CHECK(pgbgw_lwlock_release(k.l, PGBGW_LW_EXCLUSIVE) == -EPERM);
 	pgbgw_lwlock_close(k.l);
 	printf("%d\n", told);
+	return 0;
+}
+
+/* ---- Condition variables and barriers ---- */
+
+/* consumer AREA SIZE COUNT: takes COUNT tokens from "tokens", which producers put there. */
+static int consumer(char **v)
+{
+	word64 *tokens = area("tokens", 16);
+	size_t size = size_of(v[1]);
+	pgbgw_condition_sleep s;
+	pgbgw_condition *c;
+
+	MUST(pgbgw_condition_open(w, area(v[0], size), size, &c));
+	CHECK(pgbgw_condition_prepare(c, &s) == 0 && pgbgw_condition_sleep_for(&s, 1) == -ETIMEDOUT); /* the place is kept */
+	(void)pgbgw_condition_cancel(&s);
+	for (uint64_t left = size_of(v[2]); left; left--) {
+		uint64_t n;
+
+		MUST(pgbgw_condition_prepare(c, &s));
+		for (;;) {
+			n = atomic_load(tokens);
+			if (n != 0 && atomic_compare_exchange_strong(tokens, &n, n - 1))
+				break;
+			if (n == 0)
+				MUST(pgbgw_condition_sleep_for(&s, -1));
+		}
+		if (pgbgw_condition_cancel(&s))
+			MUST(pgbgw_condition_signal(c));
+	}
+	pgbgw_condition_close(c);
+	return 0;
+}
+
+/* producer AREA SIZE COUNT */
+static int producer(char **v)
+{
+	word64 *tokens = area("tokens", 16);
+	size_t size = size_of(v[1]);
+	pgbgw_condition *c;
+
+	MUST(pgbgw_condition_open(w, area(v[0], size), size, &c));
+	for (uint64_t left = size_of(v[2]); left; left--) {
+		atomic_fetch_add(tokens, 1);
+		MUST(left % 7 ? pgbgw_condition_signal(c) : pgbgw_condition_broadcast(c));
+	}
+	pgbgw_condition_close(c);
+	return 0;
+}
+
+/* phases AREA SIZE COUNT static|dynamic: goes through COUNT phases of a barrier, and counts elections in "elected". */
+static int phases(char **v)
+{
+	word64 *elected = area("elected", 16);
+	size_t size = size_of(v[1]);
+	bool dynamic = strcmp(v[3], "dynamic") == 0;
+	uint32_t phase = 0;
+	pgbgw_barrier *b;
+
+	MUST(pgbgw_barrier_open(w, area(v[0], size), size, &b));
+	if (dynamic)
+		MUST(pgbgw_barrier_attach(b, &phase));
+	else
+		CHECK(pgbgw_barrier_attach(b, &phase) == -EINVAL && pgbgw_barrier_detach(b) == -EINVAL);
+	for (uint64_t n = 0; n < size_of(v[2]); n++) {
+		if (MUST(pgbgw_barrier_arrive_and_wait(b)))
+			atomic_fetch_add(elected, 1);
+		CHECK(dynamic || pgbgw_barrier_phase(b) - (uint32_t)n - 1 <= 1);
+	}
+	if (dynamic) {
+		MUST(pgbgw_barrier_arrive_and_detach(b));
+		CHECK(pgbgw_barrier_detach(b) == -EPERM && pgbgw_barrier_arrive_and_wait(b) == -EPERM);
+	}
+	pgbgw_barrier_close(b);
+	return 0;
+}
+
+/* tranches: names for locks. */
+static int tranches(char **v)
+{
+	pgbgw_lwlock *l;
+	char name[64];
+	void *lock = area("lock", 96);
+
+	(void)v;
+	CHECK(MUST(pgbgw_tranche(w, "from go")) == 1 && MUST(pgbgw_tranche(w, "from c")) == 2 && MUST(pgbgw_tranche(w, "from c")) == 2);
+	CHECK(pgbgw_tranche_name(w, 2, name) == 0 && strcmp(name, "from c") == 0);
+	CHECK(pgbgw_tranche_name(w, 3, name) == -ENOENT && pgbgw_tranche_name(w, 0, name) == -ENOENT && pgbgw_tranche(w, "") == -EINVAL);
+	MUST(pgbgw_lwlock_open(w, lock, 96, &l));
+	MUST(pgbgw_lwlock_set_tranche(l, 2));
+	pgbgw_lwlock_close(l);
+	return 0;
+}
+
+/* ---- Dynamic segments ---- */
+
+static char order[8];
+
+static void note(pgbgw_dynamic *d, void *arg)
+{
+	CHECK(*(char *)pgbgw_dynamic_address(d) == 'x'); /* it is still there */
+	strcat(order, arg);
+}
+
+static int fails(void *memory, size_t size, void *arg)
+{
+	(void)memory;
+	(void)size;
+	(void)arg;
+	return -EDOM;
+}
+
+static int fills(void *memory, size_t size, void *arg)
+{
+	(void)arg;
+	memset(memory, 'f', size);
+	return 0;
+}
+
+static void *receives(void *q)
+{
+	void *data;
+	size_t n;
+
+	CHECK(pgbgw_mq_receive(q, &data, &n, 0) == -EPIPE);
+	return NULL;
+}
+
+/* dynamic: segments that are made, found, filled and given back (BGW-135 to BGW-139). */
+static int dynamic(char **v)
+{
+	pgbgw_dynamic *d, *again, *named;
+	pgbgw_mq *q;
+	pthread_t t;
+
+	(void)v;
+	MUST(pgbgw_dynamic_create(w, 5000, &d));
+	uint32_t handle = pgbgw_dynamic_handle(d);
+	CHECK(handle != 0 && handle % 2 == 0 && pgbgw_dynamic_size(d) == 5000 && pgbgw_dynamic_find(w, handle) == d);
+	CHECK(pgbgw_dynamic_attach(w, handle, &again) == -EEXIST && again == NULL); /* BGW-137 */
+	CHECK(pgbgw_dynamic_attach(w, 4712, &again) == -ENOENT);                    /* BGW-136 */
+	char *p = pgbgw_dynamic_address(d);
+	*p = 'x';
+	MUST(pgbgw_dynamic_on_detach(d, note, "a"));
+	MUST(pgbgw_dynamic_on_detach(d, note, "c"));
+	MUST(pgbgw_dynamic_on_detach(d, note, "b"));
+	MUST(pgbgw_dynamic_cancel_on_detach(d, note, "c"));
+	CHECK(pgbgw_dynamic_cancel_on_detach(d, note, "c") == -ENOENT);
+	MUST(pgbgw_mq_create(p + 8, 256));
+	MUST(pgbgw_mq_attach(w, p + 8, 256, PGBGW_MQ_RECEIVER, &q));
+	pgbgw_mq_set_handle(q, (pgbgw_handle){ 5, 17 });
+	CHECK(pthread_create(&t, NULL, receives, q) == 0);
+	MUST(pgbgw_dynamic_pin(d));
+	MUST(pgbgw_dynamic_detach(d));
+	CHECK(strcmp(order, "ba") == 0); /* BGW-138 */
+	pthread_join(t, NULL);
+	pgbgw_mq_detach(q);
+	CHECK(pgbgw_dynamic_find(w, handle) == NULL && *p == 0); /* no fault */
+	MUST(pgbgw_dynamic_attach(w, handle, &d));                /* BGW-135: it was pinned */
+	CHECK(*(char *)pgbgw_dynamic_address(d) == 'x');
+	MUST(pgbgw_dynamic_unpin(w, handle));
+	CHECK(pgbgw_dynamic_named(w, "n", 10, fails, NULL, &named) == -EDOM && named == NULL);
+	CHECK(MUST(pgbgw_dynamic_named(w, "n", 10, fills, NULL, &named)) == 0 && *(char *)pgbgw_dynamic_address(named) == 'f'); /* BGW-139 */
+	CHECK(MUST(pgbgw_dynamic_named(w, "n", 10, fails, NULL, &again)) == 1 && again == named);
+	CHECK(pgbgw_dynamic_named(w, "n", 11, fails, NULL, &again) == -EINVAL);
+	MUST(pgbgw_detach(w));
+	CHECK(pgbgw_dynamic_create(w, 5000, &d) == -ENOTCONN);
 	return 0;
 }
 
@@ -547,6 +719,7 @@ static const struct {
 } roles[] = {
 	{ "life", life }, { "make", make }, { "sender", sender }, { "receiver", receiver }, { "look", look }, { "locker", locker },
 	{ "dies", dies }, { "waiter", waiter }, { "latch", latch }, { "interrupted", interrupted }, { "survivor", survivor },
+	{ "consumer", consumer }, { "producer", producer }, { "phases", phases }, { "tranches", tranches }, { "dynamic", dynamic },
 	{ "forks", forks }, { "repeats", repeats }, { "registrant", registrant },
 };
 
