@@ -19,13 +19,13 @@ compile() { # compile DIRECTORY [cflags]
 objects=$(mktemp -d)
 trap 'rm -r "$objects"' EXIT
 if [ "$1" = test ]; then
-	to=$2
+	output=$2
 	shift 2
 	compile "$objects" -DPGI_TEST -DPGI_PATROL_NS=5000000 "$@"
-	mkdir -p "$to"
+	mkdir -p "$output"
 	for program in "$here"/testdata/role.c "$here"/testdata/unit.c; do
 		# shellcheck disable=SC2086
-		"${CC:-cc}" $flags -DPGI_TEST -I"$here/src" "$@" -o "$to/$(basename "$program" .c)" "$program" "$here/testdata/point.c" "$objects"/*.o
+		"${CC:-cc}" $flags -DPGI_TEST -I"$here/src" "$@" -o "$output/$(basename "$program" .c)" "$program" "$here/testdata/point.c" "$objects"/*.o
 	done
 	exit
 fi

@@ -3,24 +3,12 @@ package libpgbgw
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/pg-bgw/pg-bgw/shm"
 	"github.com/pg-bgw/pg-bgw/shm/control"
 )
-
-// word is the beginning of an area.
-func word(t *testing.T, g *shm.Worker, area string) *atomic.Uint64 {
-	t.Helper()
-	data, _, err := g.Area(area, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (*atomic.Uint64)(unsafe.Pointer(&data[0]))
-}
 
 // TestCondition: producers and consumers in C and Go; a wake-up that got lost
 // would leave somebody waiting (BGW-157). With one place most of them find none.

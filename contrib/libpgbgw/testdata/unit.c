@@ -117,7 +117,7 @@ static void use(struct pgi_segment *s, uint64_t *areas)
 			pgi_set_word(word, -1);
 	}
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		size_t size = (size_t)(random_number() % 4096 + 1);
+		size_t size = random_number() % 4 ? 100 : (size_t)(random_number() % 4096 + 1);
 		pgbgw_toc toc;
 		void *chunk;
 
@@ -167,8 +167,11 @@ static int fuzz(char **v)
 
 		memcpy(header, input, sizeof header);
 		memcpy(rest, input, n);
-		mutate(header, 432); /* up to the last section */
+		if (random_number() % 2)
+			mutate(header, 496);
 		mutate(rest + PGBGW_HEADER_SIZE, n - PGBGW_HEADER_SIZE);
+		mutate(rest + PGBGW_HEADER_ROOM, 512);                /* the first words of areas, and entries of slots */
+		mutate(rest + PGBGW_HEADER_ROOM + 1024 * 8, 3 * 64); /* the first records of areas */
 		if (random_number() % 2) {
 			sum = pgi_crc32c(header, PGBGW_HEADER_SIZE - 4);
 			memcpy(header + PGBGW_HEADER_SIZE - 4, &sum, 4);
