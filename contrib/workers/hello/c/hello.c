@@ -1,6 +1,3 @@
-//go:build ignore
-// (the line above is for Go, which has a program in this directory)
-
 /*
  * Hello is a background worker in C: it attaches to its segment, counts its
  * starts in a named area that outlives it, says that it is ready, and works
