@@ -35,3 +35,49 @@ func TestHelloWorker(t *testing.T) {
 		t.Error("a clean end was taken for a crash")
 	}
 }
+
+// TestHelloInC runs the example worker in C as TestHelloWorker does that in Go.
+func TestHelloInC(t *testing.T) {
+	need(t, "cc")
+	library, program := filepath.Join(t.TempDir(), "lib"), filepath.Join(programs, "hello-c")
+	for _, c := range [][]string{
+		{"sh", "../../contrib/libpgbgw/build.sh", library},
+		{"cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pthread", "-I../../contrib/libpgbgw", "-o", program,
+			"../../contrib/workers/hello/c/hello.c", library + "/libpgbgw.a"},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", c, err, out)
+		}
+	}
+	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": fmt.Sprintf("worker \"hello\" {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = 0\n}\n", program)})
+	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1 in this segment") })
+	w := s.worker("hello")
+	if !w.Attached {
+		t.Error("it is not attached")
+	}
+	if err := syscall.Kill(int(w.MainPID), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2 in this segment") })
+	if strings.Contains(s.log.String(), "segment renewed") {
+		t.Error("a clean end was taken for a crash")
+	}
+}
+
+// TestHelloInShell runs the example worker in shell, which uses nothing but its
+// environment.
+func TestHelloInShell(t *testing.T) {
+	program, err := filepath.Abs("../../contrib/workers/hello/hello.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": fmt.Sprintf("worker \"hello\" {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = 0\n}\n", program)})
+	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1") })
+	if err := syscall.Kill(int(s.worker("hello").MainPID), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2") })
+	if strings.Contains(s.log.String(), "segment renewed") {
+		t.Error("its end was taken for a crash")
+	}
+}

@@ -10,6 +10,7 @@ install_all() {
     local root=${DESTDIR:-}
     [[ -n $root || $EUID -eq 0 ]] || fail "only root can install into the system; set DESTDIR for another place"
     install_programs
+    install_library
     install_integration
     install_documentation
     install_completion
@@ -28,6 +29,19 @@ install_programs() {
     put "$BUILD/pg-bgwd" /usr/sbin/pg-bgwd 0755
     put "$BUILD/pg-bgwctl" /usr/bin/pg-bgwctl 0755
     put "$BUILD/pg-bgw-launcher" /usr/lib/pg-bgw/pg-bgw-launcher 0755
+}
+
+# install_library is for who writes workers in C. A packager who has built without
+# it installs none.
+install_library() {
+    local dir
+    [[ -e $BUILD/libpgbgw/libpgbgw.pc ]] || { say "no C library in $BUILD: not installed" && return; }
+    dir=$(sed -n 's/^libdir=//p' "$BUILD/libpgbgw/libpgbgw.pc")
+    put "$BUILD/libpgbgw/libpgbgw.so.1" "$dir/libpgbgw.so.1"
+    ln -sf libpgbgw.so.1 "${DESTDIR:-}$dir/libpgbgw.so"
+    put "$BUILD/libpgbgw/libpgbgw.a" "$dir/libpgbgw.a"
+    put "$BUILD/libpgbgw/libpgbgw.pc" "$dir/pkgconfig/libpgbgw.pc"
+    put contrib/libpgbgw/pgbgw.h /usr/include/pgbgw.h
 }
 
 install_integration() {
@@ -87,6 +101,7 @@ after_install() {
     systemd-sysusers pg-bgw.conf
     systemd-tmpfiles --create pg-bgw.conf
     journalctl --update-catalog
+    ldconfig
     [[ -d /run/systemd/system ]] || return 0
     systemctl daemon-reload
     ! systemctl is-active --quiet dbus.service || systemctl reload dbus.service
