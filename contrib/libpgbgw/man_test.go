@@ -73,6 +73,15 @@ cc worker.c $(pkg\-config \-\-cflags \-\-libs libpgbgw)
 			out.WriteString(".RS 4\n" + prose(text) + ".RE\n")
 		}
 	}
+	page := strings.NewReplacer("\n.RS 4\n.PP\n", "\n.RS 4\n").Replace(out.String())
+	out.Reset()
+	for i, section := range strings.SplitAfter(page, "\n.SS ") {
+		title, rest, _ := strings.Cut(section, "\n")
+		if i > 0 {
+			rest = strings.TrimPrefix(rest, ".PP\n") // a heading is one
+		}
+		out.WriteString(title + "\n" + rest)
+	}
 	out.WriteString(".SH SEE ALSO\n.BR libpgbgw (7),\n.BR pg\\-bgw\\-worker (5),\n.BR org.pgbgw1 (5)\n")
 	return out.String()
 }
