@@ -201,7 +201,11 @@ func (p *setupPlan) carryOut(ctx context.Context, conn *pgconn.PgConn) error {
 			for _, restore := range undo {
 				err = errors.Join(err, restore())
 			}
-			return fmt.Errorf("cannot change %s, and the files are as they were: %w", f.Path, err)
+			made := ""
+			if len(p.SQL) > 0 {
+				made = "; the roles are made"
+			}
+			return fmt.Errorf("cannot change %s, and the files are as they were%s: %w", f.Path, made, err)
 		}
 	}
 	return nil

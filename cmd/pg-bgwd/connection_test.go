@@ -104,22 +104,33 @@ const connects = "  flags = [\"shmem_access\", \"backend_database_connection\"]\
 
 // TestPasswordWorker: a worker logs in with a password (SCRAM) that is in
 // nobody's environment or arguments, and that another worker of the same user
-// cannot get at. Its sessions show its name and type (BGW-113), its options
+// cannot get at. One whose role the user map gives to the service's user is let
+// in without, and one whose role it does not is not. Its sessions show its name and type (BGW-113), its options
 // count, and the connection string says the same as the variables.
 func TestPasswordWorker(t *testing.T) {
 	needLandlock(t)
 	const password = `ge:he\im'$x`
 	c := newCluster(t)
-	c.hba("local all clerk scram-sha-256\nlocal all all trust\n", "")
+	c.hba("local all clerk scram-sha-256\nlocal all shopper,stranger peer map=pg-bgw\nlocal all all trust\n", "pg-bgw nobody shopper\n")
 	c.start()
 	c.query(`create role clerk login password E'ge:he\\im''$x'`)
+	c.query("create role shopper login")
+	c.query("create role stranger login")
 	s := unprivileged(t, nil)
 	file := s.secret("secret", password+"\n")
 	s.file("pg-bgw.hcl", c.block("main"))
 	s.file("workers.d/10.hcl", shell("clerk", fmt.Sprintf(psqlReport, s.dir), connects+fmt.Sprintf(
 		"  type = \"accounts\"\n  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    options = \"-c statement_timeout=5s\"\n    password_file = %q\n  }\n", file))+
-		shell("spy", fmt.Sprintf(spyReport, s.dir), "  flags = [\"shmem_access\"]\n"))
+		shell("spy", fmt.Sprintf(spyReport, s.dir), "  flags = [\"shmem_access\"]\n")+
+		shell("peer", fmt.Sprintf(`cd %s; psql -wqAt -c "select current_user" > peer.new 2>&1; mv peer.new peer; exec sleep 1000`, s.dir), connects+"  connection {\n    database = \"postgres\"\n    role = \"shopper\"\n  }\n")+
+		shell("stranger", "psql -wc 'select 1' || exit 1", connects+"  connection {\n    database = \"postgres\"\n    role = \"stranger\"\n  }\n"))
 	s.runAs()
+	if got := s.made("peer"); got != "shopper" {
+		t.Errorf("the worker that the user map lets in says %q", got)
+	}
+	if w := s.state("stranger", "restarting"); w.ExitCode != 1 {
+		t.Errorf("the worker that no line lets in has ended with %d", w.ExitCode)
+	}
 	const line = "clerk|accounts: clerk|5s"
 	if got := s.made("report"); got != line+"\n"+line {
 		t.Errorf("the worker says %q, not %q twice", got, line)

@@ -73,3 +73,23 @@ func FuzzPrint(f *testing.F) {
 		}
 	})
 }
+
+// TestMasked: what is shown of a line holds no password, and is as long.
+func TestMasked(t *testing.T) {
+	for in, want := range map[string]string{
+		`password = "geheim"`:                      `password = "******"`,
+		`PASSWORD="geheim`:                         `PASSWORD="******`,
+		`environment = { PGPASSWORD = "geheim" }`:  `environment = { PGPASSWORD = "******" }`,
+		`"password": "geheim", "x": 1`:             `"password": "******", "x": 1`,
+		`conninfo = "host=a password=geheim b=c"`:  `conninfo = "host=a password=****** b=c"`,
+		`conninfo = "sslpassword = 'ge heim' b=c"`: `conninfo = "sslpassword = '*******' b=c"`,
+		`"postgres://u:geheim@h/d?password=x"`:     `"postgres://u:******@h/d?password=*"`,
+		`password_file = "/etc/secret"`:            `password_file = "/etc/secret"`,
+		`passphrase = geheim`:                      `passphrase = ******`,
+		`# a password`:                             `# a password`,
+	} {
+		if got := string(masked([]byte("a\n"+in), 2, 2+len(in))); got != "a\n"+want {
+			t.Errorf("%s is shown as %s", in, got)
+		}
+	}
+}

@@ -86,6 +86,7 @@ func cutLine(src []byte, r hcl.Range) (before, marked, after string) {
 	if i := bytes.IndexByte(src[at:], '\n'); i >= 0 {
 		end = at + i
 	}
+	src = masked(src, start, end)
 	stop := min(max(r.End.Byte, at), end)
 	dots := ""
 	if at-start > snippetBefore {
