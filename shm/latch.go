@@ -50,7 +50,6 @@ type Latch struct {
 	bell  *bell
 	dead  <-chan struct{}
 	wait  sync.Mutex // held by who is in Wait
-	buf   [8]byte    // the reader's
 
 	waiter   sleeper        // who is in Wait
 	armedAt  *atomic.Uint32 // the waiter's: where it has put latchWaiting

@@ -195,8 +195,7 @@ func (l *Latch) setDeadline(deadline time.Time) error {
 
 // read is the reader's sleep.
 func (l *Latch) read() error {
-	_, err := l.bell.file.Read(l.buf[:])
-	switch {
+	switch err := l.bell.await(); {
 	case err == nil:
 		l.word.Load().Or(latchSet) // rung from outside of the segment, perhaps
 		l.sleepers.pokeWhoCan()
@@ -204,8 +203,8 @@ func (l *Latch) read() error {
 		if due := l.sleepers.due; !due.IsZero() && !time.Now().Before(due) {
 			l.sleepers.pokeAll()
 		}
-	case errors.Is(err, os.ErrClosed):
-		return ErrClosed
+	case errors.Is(err, ErrClosed):
+		return err
 	default:
 		return fmt.Errorf("cannot wait for latch: %w", err)
 	}

@@ -24,6 +24,8 @@ var (
 const (
 	queueEach    = "pg-bgw, each published"
 	queueBatched = "pg-bgw, batched"
+	cEach        = "pg-bgw in C, each published"
+	cBatched     = "pg-bgw in C, batched"
 	mqEach       = "shm_mq, each published"
 	mqBatched    = "shm_mq, batched"
 	pipePeer     = "pipe"
@@ -73,15 +75,17 @@ func newChannels(b *lab) []*channel {
 	}
 }
 
-func (m *members) channels() []*channel {
+// channels are by what the members are called that publish each message, and
+// not each.
+func (m *members) channels(each, batched string) []*channel {
 	with := func(flush int) func(context.Context, channelCase, int) (time.Duration, error) {
 		return func(ctx context.Context, c channelCase, n int) (time.Duration, error) {
 			return m.throughput(ctx, c, flush, n)
 		}
 	}
 	return []*channel{
-		{name: queueEach, transfer: with(1), rate: map[channelCase]float64{}},
-		{name: queueBatched, transfer: with(0), rate: map[channelCase]float64{}},
+		{name: each, transfer: with(1), rate: map[channelCase]float64{}},
+		{name: batched, transfer: with(0), rate: map[channelCase]float64{}},
 	}
 }
 

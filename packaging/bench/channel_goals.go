@@ -12,6 +12,7 @@ const (
 	linePeer  = "cache line"
 	futexPeer = "C futex"
 	oursShm   = "pg-bgw"
+	oursInC   = "pg-bgw in C"
 	mqPeer    = "shm_mq"
 )
 

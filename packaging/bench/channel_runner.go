@@ -57,7 +57,7 @@ func (r *channelRunner) open(ctx context.Context) error {
 	if err := r.ours.open(ctx); err != nil {
 		return err
 	}
-	r.channels = r.ours.members.channels()
+	r.channels = append(r.ours.members.channels(queueEach, queueBatched), r.ours.inC.channels(cEach, cBatched)...)
 	if err := r.openServer(ctx); err != nil {
 		return err
 	}
@@ -166,10 +166,12 @@ func (r *channelRunner) latencies(ctx context.Context, number int) error {
 		measure      func(context.Context) (time.Duration, error)
 	}
 	ours := r.ours.members
+	inC := r.ours.inC
 	probes := []probe{
 		{wakeUp, oursShm, func(ctx context.Context) (time.Duration, error) { return ours.wake(ctx, trips) }},
 		{wakeUp, futexPeer, func(ctx context.Context) (time.Duration, error) { return channels(ctx, r.lab, "futex", trips) }},
 		{tripAsleep, oursShm, func(ctx context.Context) (time.Duration, error) { return ours.roundTrip(ctx, asleep, sleepFor) }},
+		{tripAsleep, oursInC, func(ctx context.Context) (time.Duration, error) { return inC.roundTrip(ctx, asleep, sleepFor) }},
 	}
 	if r.server != nil {
 		probes = append(probes, probe{tripAsleep, mqPeer, func(ctx context.Context) (time.Duration, error) { return r.server.mqTrip(ctx, asleep, sleepFor) }})
@@ -177,6 +179,7 @@ func (r *channelRunner) latencies(ctx context.Context, number int) error {
 	if runtime.NumCPU() > 1 {
 		probes = append(probes,
 			probe{tripAwake, oursShm, func(ctx context.Context) (time.Duration, error) { return ours.roundTrip(ctx, 10*trips, 0) }},
+			probe{tripAwake, oursInC, func(ctx context.Context) (time.Duration, error) { return inC.roundTrip(ctx, 10*trips, 0) }},
 			probe{tripAwake, linePeer, func(ctx context.Context) (time.Duration, error) { return channels(ctx, r.lab, "line", 50*trips) }})
 	}
 	for _, p := range probes {
@@ -209,7 +212,7 @@ func (r *channelRunner) report(w io.Writer) {
 		if metric == waiters {
 			by = 1
 		}
-		for _, peer := range []string{oursShm, mqPeer, futexPeer, linePeer} {
+		for _, peer := range []string{oursShm, oursInC, mqPeer, futexPeer, linePeer} {
 			if s := scale(r.results.medians(metric, peer), by); s.n > 0 {
 				fmt.Fprintf(t, "  %s\t%s\t%.4g\t%.4g .. %.4g\n", metric, peer, s.median, s.low, s.high)
 			}

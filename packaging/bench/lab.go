@@ -92,8 +92,7 @@ func (b *lab) cc(ctx context.Context, output, source string, flags ...string) er
 	if compiler == "" {
 		compiler = "cc"
 	}
-	args := append([]string{"-std=gnu11", "-O2", "-Wall"}, flags...)
-	args = append(args, "-o", b.path(output), b.path("c", source))
+	args := append([]string{"-std=gnu11", "-O2", "-Wall", "-o", b.path(output), b.path("c", source)}, flags...)
 	out, err := exec.CommandContext(ctx, compiler, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cannot compile %s: %w\n%s", source, err, out)

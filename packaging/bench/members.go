@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 // members are the benchmark's end of two workers that exchange messages.
 type members struct {
 	listener *net.UnixListener
+	prefix   string // of areas
 	first    *orders
 	second   *orders
 }
@@ -31,7 +33,7 @@ func listenForMembers(path string) (*members, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for the members: %w", err)
 	}
-	return &members{listener: l}, nil
+	return &members{listener: l, prefix: filepath.Base(path)}, nil
 }
 
 // accept waits for both members, 20 s at most.
@@ -158,7 +160,7 @@ func (m *members) detach(ctx context.Context, name string) error {
 
 // throughput is the time of n messages.
 func (m *members) throughput(ctx context.Context, c channelCase, flush, n int) (time.Duration, error) {
-	name := fmt.Sprintf("ring%d", c.ring)
+	name := fmt.Sprintf("%s-%d", m.prefix, c.ring)
 	if err := m.queue(ctx, name, c.ring, m.first, m.second); err != nil {
 		return 0, err
 	}
@@ -182,23 +184,24 @@ func (m *members) roundTrip(ctx context.Context, n, gap int) (time.Duration, err
 	if err := m.pin(ctx, 0, 1); err != nil {
 		return 0, err
 	}
-	if err := m.queue(ctx, "trip-forth", 64<<10, m.first, m.second); err != nil {
+	trip := m.prefix + "-trip"
+	if err := m.queue(ctx, trip+"-forth", 64<<10, m.first, m.second); err != nil {
 		return 0, err
 	}
-	if err := m.queue(ctx, "trip-back", 64<<10, m.second, m.first); err != nil {
+	if err := m.queue(ctx, trip+"-back", 64<<10, m.second, m.first); err != nil {
 		return 0, err
 	}
-	if err := m.second.tell(ctx, "pong trip %d", n); err != nil {
+	if err := m.second.tell(ctx, "pong %s %d", trip, n); err != nil {
 		return 0, err
 	}
-	median, err := m.first.number(ctx, "ping trip 64 %d %d", n, gap)
+	median, err := m.first.number(ctx, "ping %s 64 %d %d", trip, n, gap)
 	if err != nil {
 		return 0, err
 	}
 	if _, err := m.second.answer(); err != nil {
 		return 0, err
 	}
-	for _, name := range []string{"trip-forth", "trip-back"} {
+	for _, name := range []string{trip + "-forth", trip + "-back"} {
 		if err := m.detach(ctx, name); err != nil {
 			return 0, err
 		}

@@ -33,7 +33,8 @@ type pgbgw struct {
 	cgroup           string // "": none
 	handles          map[int]dbusapi.Handle
 	inside           *controller // the worker that registers the others; nil: none
-	members          *members    // the workers that exchange messages; nil: none
+	members          *members    // the workers that exchange messages, in Go; nil: none
+	inC              *members    // the same in C
 }
 
 const outstanding = 64 // calls at once; a system bus allows 128
@@ -85,11 +86,18 @@ func (p *pgbgw) path(elem ...string) string {
 }
 
 // built is a program that is built from this checkout.
-func (p *pgbgw) built(name string) string { return p.lab.path("built", name) }
+func (p *pgbgw) built(elem ...string) string {
+	return p.lab.path(append([]string{"built"}, elem...)...)
+}
 
 func (p *pgbgw) open(ctx context.Context) error {
 	if err := p.compile(ctx); err != nil {
 		return err
+	}
+	if p.way == byPair {
+		if err := p.compileMember(ctx); err != nil {
+			return err
+		}
 	}
 	for _, dir := range []string{"run", "state", "workers.d"} {
 		if err := os.MkdirAll(p.path(dir), 0o755); err != nil {
@@ -130,6 +138,15 @@ func (p *pgbgw) compile(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// compileMember builds the member in C, with the C library of this checkout.
+func (p *pgbgw) compileMember(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "sh", "contrib/libpgbgw/build.sh", p.built("libpgbgw")).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cannot build libpgbgw: %w\n%s", err, out)
+	}
+	return p.lab.cc(ctx, filepath.Join("built", "member"), "member.c", "-pthread", "-Icontrib/libpgbgw", p.built("libpgbgw", "libpgbgw.a"))
 }
 
 // launch starts the bus and the daemon, which waits for the bus by itself.
@@ -184,8 +201,13 @@ func (p *pgbgw) makeCgroup(daemon *exec.Cmd) (*os.File, error) {
 }
 
 func (p *pgbgw) connect(ctx context.Context) error {
-	client, err := dbusapi.Dial("unix:path=" + p.path("bus"))
-	if err != nil {
+	var client *dbusapi.Client
+	var last error
+	err := until(ctx, 5*time.Second, "dbus-daemon listens", func() bool { // its socket's name comes before that
+		client, last = dbusapi.Dial("unix:path=" + p.path("bus"))
+		return last == nil || p.bus.ended()
+	})
+	if err = errors.Join(err, last); err != nil {
 		return err
 	}
 	p.client = client
@@ -198,6 +220,11 @@ func (p *pgbgw) connect(ctx context.Context) error {
 	}
 	if p.inside != nil {
 		err = errors.Join(err, p.inside.accept(ctx))
+	}
+	for _, m := range []*members{p.members, p.inC} {
+		if m != nil && err == nil {
+			err = m.accept()
+		}
 	}
 	return err
 }
@@ -341,6 +368,7 @@ func (p *pgbgw) close() error {
 	}
 	p.inside.close()
 	p.members.close()
+	p.inC.close()
 	p.proc.stop(syscall.SIGTERM)
 	p.bus.stop(syscall.SIGTERM)
 	err := os.RemoveAll(p.path())

@@ -49,7 +49,7 @@ func (w way) note() string {
 			"Memory is the daemon's and the launcher's, without segments.",
 		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
 		"Register over the control socket, by a Go worker with package shm, " + fmt.Sprint(outstanding) + " calls outstanding at most; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
-		"two workers with package shm, attached to one segment of a pg-bgwd.",
+		"two workers with package shm, and two with libpgbgw, attached to one segment of a pg-bgwd.",
 		"two workers without a session, of a pg-bgwd that watches the server; cgroup, slot table, segment and log included.",
 	}[w]
 }
@@ -83,7 +83,7 @@ worker "controller" {
 
 const ourMember = `
 worker "%s" {
-  command      = ["%s", "%s", "%s", "%s"]
+  command      = [%s]
   flags        = ["shmem_access"]
   start_time   = "postmaster_start"
   restart_time = "never"
@@ -115,8 +115,12 @@ func (p *pgbgw) define() error {
 		if p.members, err = listenForMembers(p.path("members")); err != nil {
 			return err
 		}
+		if p.inC, err = listenForMembers(p.path("members-c")); err != nil {
+			return err
+		}
 		for _, role := range roles {
-			fmt.Fprintf(&text, ourMember, role, self, memberCommand, p.path("members"), role)
+			fmt.Fprintf(&text, ourMember, role, fmt.Sprintf("%q, %q, %q, %q", self, memberCommand, p.path("members"), role))
+			fmt.Fprintf(&text, ourMember, role+"-c", fmt.Sprintf("%q, %q, %q", p.built("member"), p.path("members-c"), role))
 		}
 	case byPhase:
 		for i, when := range phases {

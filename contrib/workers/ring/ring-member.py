@@ -22,8 +22,8 @@ def queue(w, key):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with pgbgw.Worker() as w:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         w.attach()
         receiver = queue(w, "in").receiver()
         sender = queue(w, "out").sender()
