@@ -181,4 +181,4 @@ func (p *PeerLatch) Set() error {
 }
 
 // Close gives the latch's descriptor up.
-func (p *PeerLatch) Close() error { return p.bell.file.Close() }
+func (p *PeerLatch) Close() error { return p.bell.close() }

@@ -3,6 +3,7 @@ package shm
 import (
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -22,6 +23,29 @@ type bell struct {
 	write func(fd uintptr)
 	read  func(fd uintptr) bool // of await
 	errno syscall.Errno         // of what read did
+
+	// Another's bell is not in the poller, and has no file: the poller would
+	// wake this process each time the other one takes what was rung.
+	mu    sync.RWMutex
+	other int // descriptor; -1: closed
+}
+
+// newOtherBell takes over the non-blocking eventfd of another process's latch,
+// to be rung.
+func newOtherBell(fd int) *bell { return &bell{other: fd} }
+
+// close gives the descriptor up.
+func (b *bell) close() error {
+	if b.file != nil {
+		return b.file.Close()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fd := b.other
+	if b.other = -1; fd < 0 {
+		return ErrClosed
+	}
+	return os.NewSyscallError("close", unix.Close(fd))
 }
 
 // newBell takes over the non-blocking eventfd fd.
@@ -44,6 +68,14 @@ func newBell(fd int) (*bell, error) {
 
 // ring is Ring; ErrClosed after close.
 func (b *bell) ring() error {
+	if b.file == nil {
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		if b.other < 0 {
+			return ErrClosed
+		}
+		return Ring(b.other)
+	}
 	if b.raw.Control(b.write) != nil {
 		return ErrClosed
 	}

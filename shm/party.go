@@ -94,10 +94,10 @@ func (p *party) keep(slot uint32, b *bell) (*bell, error) {
 	have := p.bells[slot]
 	switch {
 	case have != nil:
-		b.file.Close()
+		b.close()
 		return have, nil
 	case p.over:
-		b.file.Close()
+		b.close()
 		return nil, ErrClosed
 	}
 	p.bells[slot] = b
@@ -169,7 +169,7 @@ func (p *party) close() {
 	defer p.mu.Unlock()
 	p.over = true
 	for _, b := range p.bells {
-		b.file.Close()
+		b.close()
 	}
 	clear(p.bells)
 }

@@ -262,11 +262,7 @@ func (w *Worker) PeerLatch(ctx context.Context, slot uint32) (*PeerLatch, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot get the latch of slot %d: %w", slot, err)
 	}
-	b, err := newBell(a.fd)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the latch of slot %d: %w", slot, err)
-	}
-	p := &PeerLatch{bell: b}
+	p := &PeerLatch{bell: newOtherBell(a.fd)}
 	if a := w.inside(); a != nil {
 		if offset, ok := a.latch(slot); ok {
 			p.segment, p.offset = a, offset
