@@ -50,6 +50,7 @@ autovacuum = off
 min_wal_size = 2MB
 max_wal_size = 16MB
 wal_receiver_status_interval = 1
+dynamic_shared_memory_type = mmap
 wal_retrieve_retry_interval = 20ms
 `
 

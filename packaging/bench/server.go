@@ -143,12 +143,12 @@ func (r *followRunner) round(ctx context.Context, f *follower, number int) (err 
 		}
 	}
 	values := map[string][]float64{}
-	for range cyclesPerRound {
+	for n := range cyclesPerRound {
 		r.begun++
 		if !quiet(ctx, runtime.NumCPU(), r.opt.quiet) {
 			r.busy++
 		}
-		y := &cycle{followed: r.cluster, book: f.book, settings: f.settings, foreign: f.ours != nil,
+		y := &cycle{followed: r.cluster, book: f.book, settings: f.settings, foreign: f.ours != nil, brief: n > 0,
 			add: func(metric string, ns int64) { values[metric] = append(values[metric], micro(ns)) }}
 		if err := y.run(ctx); err != nil {
 			return fmt.Errorf("%w\n%s%s", err, r.lab.tail(f.name), r.lab.tail("followed"))

@@ -30,6 +30,7 @@ fsync = off
 shared_buffers = 16MB
 max_connections = 20
 max_worker_processes = 8
+dynamic_shared_memory_type = mmap
 autovacuum = off
 log_min_messages = fatal
 primary_conninfo = ''

@@ -49,6 +49,7 @@ type cycle struct {
 	book     *ledger
 	settings []string // of the server
 	foreign  bool     // the workers are no children of the server
+	brief    bool     // without a smart stop, which takes long to be noticed over a network
 	add      func(metric string, ns int64)
 }
 
@@ -164,7 +165,12 @@ func (y *cycle) acceptsAgain(ctx context.Context) (*pgconn.PgConn, int64, error)
 func (y *cycle) fast(ctx context.Context) error { return y.stops(ctx, syscall.SIGINT, toFast) }
 
 // smart stops it with SIGTERM.
-func (y *cycle) smart(ctx context.Context) error { return y.stops(ctx, syscall.SIGTERM, toSmart) }
+func (y *cycle) smart(ctx context.Context) error {
+	if y.brief {
+		return y.fast(ctx)
+	}
+	return y.stops(ctx, syscall.SIGTERM, toSmart)
+}
 
 // killed starts it once more and kills the postmaster.
 func (y *cycle) killed(ctx context.Context) error {

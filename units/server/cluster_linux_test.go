@@ -155,6 +155,7 @@ max_worker_processes = 1
 min_wal_size = 2MB
 max_wal_size = 16MB
 wal_receiver_status_interval = 1
+dynamic_shared_memory_type = mmap
 `
 	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
