@@ -87,9 +87,6 @@ func (l *loop) next(now time.Time) time.Time {
 
 // act does what is due.
 func (l *loop) act(now time.Time) {
-	if l.state.Kind != SmartStop && !l.counting.Load() {
-		l.seen.clients = -1
-	}
 	if s := l.session; s != nil && len(s.queue) > 0 && now.Sub(s.since) >= l.config.patience() {
 		l.drop(silent, "the held session does not answer", now)
 		l.settle(now)
@@ -117,6 +114,9 @@ func (l *loop) act(now time.Time) {
 
 // settle concludes the state anew and tells of it if it has changed.
 func (l *loop) settle(now time.Time) {
+	if l.state.Kind != SmartStop && !l.counting.Load() {
+		l.seen.clients = -1
+	}
 	l.leave(now)
 	st := l.conclude()
 	if !l.told && st.Kind == Unknown && l.seen.answer == noReply {
