@@ -29,6 +29,10 @@ install_programs() {
     put "$BUILD/pg-bgwd" /usr/sbin/pg-bgwd 0755
     put "$BUILD/pg-bgwctl" /usr/bin/pg-bgwctl 0755
     put "$BUILD/pg-bgw-launcher" /usr/lib/pg-bgw/pg-bgw-launcher 0755
+    local f
+    for f in "$BUILD"/libpgbgw-pg*.{so,symbols}; do # none: built without PostgreSQL's headers
+        [[ ! -e $f ]] || put "$f" "/usr/lib/pg-bgw/$(basename "$f")"
+    done
 }
 
 # install_library is for who writes workers in C. A packager who has built without

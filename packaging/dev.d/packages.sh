@@ -34,7 +34,24 @@ debootstrap debootstrap
 dbus-broker-launch dbus-broker
 qemu-system-x86_64 qemu-system-x86
 mke2fs e2fsprogs
+END
+    needed_for_modules
+}
+
+# What building and testing modules needs: a server, and the headers of the newest
+# that is installed, or of the one that this Debian has.
+needed_for_modules() {
+    local major
+    major=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -name '[0-9]*' -printf '%f\n' 2>/dev/null | sort -n | tail -n 1 || true)
+    if [[ ! $major ]]; then
+        major=17
+        ! grep -q '^VERSION_ID="12"' /etc/os-release || major=15
+    fi
+    cat <<END
 /usr/lib/postgresql postgresql
+make make
+/usr/include/postgresql/libpq-fe.h libpq-dev
+/usr/include/postgresql/$major/server/postgres.h postgresql-server-dev-$major
 END
 }
 

@@ -2,7 +2,16 @@
 
 readonly STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# test_all runs everything, or what is named.
 test_all() {
+    case ${1:-} in
+    "") ;;
+    modules)
+        test_modules
+        return
+        ;;
+    *) fail "test takes \"modules\" or nothing, not \"$1\"" ;;
+    esac
     need_packages needed_for_test
     check_source
     build
@@ -25,6 +34,13 @@ test_go() {
     go test -race -p 2 -timeout 10m $packages
     say "the system test"
     PGBGW_BUILD=$BUILD go test -count=1 -timeout 25m ./packaging/systemtest
+}
+
+# test_modules runs modules of PostgreSQL inside it and beside it; test_go does too.
+test_modules() {
+    need_packages needed_for_modules
+    say "modules inside PostgreSQL and beside it"
+    go test -count=1 -v -timeout 10m -run '^TestModule' ./cmd/pg-bgwd
 }
 
 check_source() {
