@@ -18,16 +18,30 @@
 PGPROC *MyProc;
 PROC_HDR *ProcGlobal;
 
-static PGPROC *procs;
+/*
+ * In pieces of one size, so that launchers that differ in max_worker_processes, as
+ * after a reload, find the same workers in the same memory.
+ */
+enum {
+	PIECE = 128,
+	PIECES = 128, /* 16,384, the most that max_worker_processes can be */
+};
+static PGPROC *pieces[PIECES];
+
+static PGPROC *proc_of(uint32 slot)
+{
+	return &pieces[slot / PIECE][slot % PIECE];
+}
 
 void procs_create(void)
 {
 	bool found;
 
-	procs = ShmemInitStruct("pg-bgw workers", mul_size((Size)max_worker_processes, sizeof(PGPROC)), &found);
+	for (int i = 0; i < PIECES && i * PIECE < max_worker_processes; i++)
+		pieces[i] = ShmemInitStruct(psprintf("pg-bgw workers %d", i), PIECE * sizeof(PGPROC), &found);
 	ProcGlobal = ShmemInitStruct("pg-bgw worker list", sizeof *ProcGlobal, &found);
-	ProcGlobal->allProcs = procs;
-	ProcGlobal->allProcCount = (uint32)max_worker_processes;
+	ProcGlobal->allProcs = pieces[0];
+	ProcGlobal->allProcCount = PIECE;
 }
 
 static void leave(int code, Datum arg)
@@ -42,7 +56,7 @@ void proc_start(uint32 slot)
 {
 	if (slot >= (uint32)max_worker_processes)
 		elog(FATAL, "slot %u is not below max_worker_processes (%d)", slot, max_worker_processes);
-	MyProc = &procs[slot];
+	MyProc = proc_of(slot);
 	memset(MyProc, 0, sizeof *MyProc);
 	InitSharedLatch(&MyProc->procLatch);
 	OwnLatch(&MyProc->procLatch);
@@ -77,8 +91,8 @@ void SwitchBackToLocalLatch(void)
 
 PGPROC *BackendPidGetProc(int pid)
 {
-	for (int i = 0; pid != 0 && i < max_worker_processes; i++)
-		if (procs[i].pid == pid)
-			return &procs[i];
+	for (uint32 slot = 0; pid != 0 && slot < (uint32)max_worker_processes; slot++)
+		if (proc_of(slot)->pid == pid)
+			return proc_of(slot);
 	return NULL;
 }
