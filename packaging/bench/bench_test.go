@@ -15,7 +15,7 @@ import (
 // TestMain is also the program itself, where a test runs it as a process of
 // its own.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Getenv("BENCH_TEST_PROGRAM") != "" || os.Args[1] == controlCommand) {
+	if len(os.Args) > 1 && (os.Getenv("BENCH_TEST_PROGRAM") != "" || os.Args[1] == controlCommand || os.Args[1] == memberCommand) {
 		main()
 		os.Exit(0)
 	}
