@@ -43,7 +43,7 @@ func TestNewerPostgreSQL(t *testing.T) {
 	files := t.TempDir()
 	build := exec.Command("sh", "-euc", `
 		chmod 755 "$1"
-		go test -c -o "$1/" ../../units/server ../../cmd/pg-bgwd
+		go test -c -o "$1/" ../../units/server ../../cmd/pg-bgwd ../../cmd/pg-bgwctl
 		cp "$2/usr/sbin/pg-bgwd" "$2/usr/bin/pg-bgwctl" "$2/usr/lib/pg-bgw/pg-bgw-launcher" "$1/"`, "sh", files, installed(t))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -51,7 +51,8 @@ func TestNewerPostgreSQL(t *testing.T) {
 	}
 	for _, run := range [][]string{
 		{"server.test", "-test.skip=^TestReadme$"}, // which reads the source
-		{"pg-bgwd.test", "-test.run=^TestServer"},
+		{"pg-bgwd.test", "-test.run=^Test(Server|Password|Passed|Certificate|Connection)"},
+		{"pg-bgwctl.test", "-test.run=^Test(Connect|Setup)"},
 	} {
 		t.Run(run[0], func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
