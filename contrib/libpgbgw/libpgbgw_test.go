@@ -137,3 +137,9 @@ func TestRegistrant(t *testing.T) {
 		t.Errorf("registered %s\nwant       %s, flags %d", got, want, flags)
 	}
 }
+
+// TestHostile: somebody writes anything into the memory of all that is used.
+func TestHostile(t *testing.T) {
+	h := newHost(t)
+	h.start(3, nil, built.asan, "hostile").succeed()
+}

@@ -33,8 +33,9 @@
  * fork and exec: the worker is the process that opened it. In a child of fork
  * all functions but pgbgw_close fail with -ECHILD, and the child's end means
  * nothing to the supervisor; the memory stays mapped there, and a child that
- * writes it can do what the crash of a worker does. All descriptors are
- * close-on-exec from pgbgw_open on. A worker that replaces itself by exec
+ * writes it can do what the crash of a worker does. The library's descriptors
+ * are close-on-exec from pgbgw_open on; others that PGBGW_FDS names (a password
+ * file, say) are left as they are. A worker that replaces itself by exec
  * detaches first.
  */
 #ifndef PGBGW_H

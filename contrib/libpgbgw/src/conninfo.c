@@ -1,7 +1,8 @@
 /*
  * A libpq connection string from the environment. The variables are those that
  * the supervisor passes to a worker with a database connection: address, role,
- * TLS and the paths of password file and keys, never a password.
+ * options, TLS and the paths of password file and keys, or that a definition
+ * sets itself; never a password.
  */
 #include <stdlib.h>
 
@@ -9,7 +10,9 @@
 
 static const struct { const char *variable, *keyword; } known[] = {
 	{ "PGHOST", "host" }, { "PGHOSTADDR", "hostaddr" }, { "PGPORT", "port" }, { "PGDATABASE", "dbname" }, { "PGUSER", "user" },
-	{ "PGAPPNAME", "application_name" }, { "PGPASSFILE", "passfile" }, { "PGCHANNELBINDING", "channel_binding" },
+	{ "PGAPPNAME", "application_name" }, { "PGOPTIONS", "options" }, { "PGSERVICE", "service" },
+	{ "PGCLIENTENCODING", "client_encoding" }, { "PGCONNECT_TIMEOUT", "connect_timeout" }, { "PGLOADBALANCEHOSTS", "load_balance_hosts" },
+	{ "PGPASSFILE", "passfile" }, { "PGCHANNELBINDING", "channel_binding" },
 	{ "PGREQUIREAUTH", "require_auth" }, { "PGREQUIREPEER", "requirepeer" }, { "PGKRBSRVNAME", "krbsrvname" },
 	{ "PGGSSENCMODE", "gssencmode" }, { "PGGSSLIB", "gsslib" }, { "PGGSSDELEGATION", "gssdelegation" },
 	{ "PGSSLMODE", "sslmode" }, { "PGSSLNEGOTIATION", "sslnegotiation" }, { "PGSSLCOMPRESSION", "sslcompression" },
@@ -52,7 +55,7 @@ int pgbgw_conninfo(char *to, size_t size, const char *database, const char *role
 {
 	struct out o = { to, size, 0 };
 
-	if (!getenv("PGHOST") && !getenv("PGHOSTADDR") && !getenv("PGPORT"))
+	if (!getenv("PGHOST") && !getenv("PGHOSTADDR") && !getenv("PGPORT") && !getenv("PGSERVICE"))
 		return pgi_fail(ENXIO, "this worker was given no server: its flags lack backend_database_connection");
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
 		const char *value = getenv(known[i].variable);

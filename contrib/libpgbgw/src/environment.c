@@ -147,7 +147,7 @@ static bool seen(const struct pgi_environment *e, int fd)
 	return false;
 }
 
-/* Takes one "name:number". Unknown names are left to who knows them. */
+/* Takes one "name:number". Unknown names are left to who knows them: libpq, say, in a program that the worker runs. */
 static int one_fd(struct pgi_environment *e, const char *item, size_t n)
 {
 	const char *colon = memchr(item, ':', n);
@@ -222,8 +222,6 @@ static int check_fds(const struct pgi_environment *e)
 	for (int i = 0; i < PGI_KNOWN_FDS && r == 0; i++)
 		if (e->fds[i] >= 0)
 			r = close_on_exec(fd_names[i], e->fds[i]);
-	for (int i = 0; i < e->other_count && r == 0; i++)
-		r = close_on_exec("another one", e->others[i]);
 	if (r < 0)
 		return r;
 	int fd = e->fds[PGI_CONTROL];

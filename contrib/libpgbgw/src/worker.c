@@ -55,8 +55,6 @@ static void free_worker(pgbgw_worker *w)
 		pgi_bells_close(w);
 	for (int i = 0; i < PGI_KNOWN_FDS; i++)
 		close_fd(w->env.fds[i]);
-	for (int i = 0; i < w->env.other_count; i++)
-		close_fd(w->env.others[i]);
 	free(w);
 }
 
@@ -117,7 +115,6 @@ int pgbgw_open(pgbgw_worker **to)
 		/* The descriptors were not taken over: some may not be ours. */
 		for (int i = 0; i < PGI_KNOWN_FDS; i++)
 			w->env.fds[i] = -1;
-		w->env.other_count = 0;
 		free_worker(w);
 		return r;
 	}

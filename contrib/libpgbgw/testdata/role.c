@@ -174,6 +174,80 @@ static int repeats(char **v)
 	return 0;
 }
 
+static void *spoil(void *arg)
+{
+	static const uint64_t few[] = { 0, 1, 7, 8, 9, 64, 128, 248, 1 << 20, UINT32_MAX, INT64_MAX, UINT64_MAX - 7, UINT64_MAX };
+	word64 *at = arg;
+	uint64_t seed = 88172645463325252u;
+
+	for (int i = 0; i < 20000; i++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 7;
+		seed ^= seed << 17;
+		if (seed % 3 == 0)
+			sched_yield();
+		if (i % 64 == 63)
+			memset(arg, 0, 256); /* so that something goes again */
+		atomic_store(&at[seed % 32], seed % 5 ? few[(seed >> 8) % (sizeof few / sizeof *few)] : seed);
+	}
+	return NULL;
+}
+
+/*
+ * hostile: somebody writes anything into all that lies in memory while it is
+ * used: errors are allowed, faults and waits without an end are not.
+ */
+static int hostile(char **v)
+{
+	unsigned char m[300] = { 0 };
+	void *memory = area("hostile", 512), *got;
+	uint64_t count = 0;
+	pthread_t t;
+	size_t n;
+
+	(void)v;
+	CHECK(pthread_create(&t, NULL, spoil, memory) == 0);
+	for (int round = 0; round < 3000; round++) {
+		pgbgw_mq *s = NULL, *r = NULL;
+		pgbgw_lwlock *l = NULL;
+		pgbgw_condition *c = NULL;
+		pgbgw_condition_sleep sleep;
+		pgbgw_barrier *b = NULL;
+
+		(void)pgbgw_mq_create(memory, 256);
+		(void)pgbgw_mq_attach(w, memory, 256, PGBGW_MQ_SENDER, &s);
+		(void)pgbgw_mq_attach(w, memory, 256, PGBGW_MQ_RECEIVER, &r);
+		for (int i = 0; i < 10; i++) {
+			if (s && pgbgw_mq_send(s, m, sizeof m, PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH) == 0)
+				count++;
+			if (r && pgbgw_mq_receive(r, &got, &n, PGBGW_MQ_NOWAIT) == 0)
+				memcpy(m, got, n < sizeof m ? n : sizeof m); /* all of it is there */
+		}
+		pgbgw_mq_detach(s);
+		pgbgw_mq_detach(r);
+		(void)pgbgw_lwlock_create(memory, 96);
+		if (pgbgw_lwlock_open(w, memory, 96, &l) == 0 && pgbgw_lwlock_conditional_acquire(l, (enum pgbgw_lwlock_mode)(round % 2)) >= 0)
+			(void)pgbgw_lwlock_release(l, (enum pgbgw_lwlock_mode)(round % 2));
+		pgbgw_lwlock_close(l);
+		(void)pgbgw_condition_create(memory, 96);
+		if (pgbgw_condition_open(w, memory, 96, &c) == 0 && pgbgw_condition_prepare(c, &sleep) == 0) {
+			(void)pgbgw_condition_signal(c);
+			(void)pgbgw_condition_sleep_for(&sleep, 0);
+			(void)pgbgw_condition_cancel(&sleep);
+		}
+		pgbgw_condition_close(c);
+		(void)pgbgw_barrier_create(memory, 96, 0);
+		if (pgbgw_barrier_open(w, memory, 96, &b) == 0) {
+			(void)pgbgw_barrier_attach(b, NULL);
+			(void)pgbgw_barrier_arrive_and_detach(b);
+		}
+		pgbgw_barrier_close(b);
+	}
+	pthread_join(t, NULL);
+	CHECK(count > 0);
+	return 0;
+}
+
 /* make queue|lock|condition|barrier|toc AREA SIZE [PARTICIPANTS] */
 static int make(char **v)
 {
@@ -222,13 +296,14 @@ struct pair {
 	_Atomic uint64_t a, b, damaged;
 };
 
-static bool told;
+static atomic_bool told;
 
 static void critical(pgbgw_lwlock *l, struct pair *p)
 {
 	int died = MUST(pgbgw_lwlock_acquire(l, PGBGW_LW_EXCLUSIVE));
 
-	told |= died;
+	if (died)
+		atomic_store(&told, true);
 	CHECK(died || atomic_load(&p->damaged) || atomic_load(&p->a) == atomic_load(&p->b));
 	uint64_t n = atomic_load(&p->a) + 1;
 	POINT();
@@ -245,7 +320,8 @@ static void look_shared(pgbgw_lwlock *l, struct pair *p)
 {
 	int died = MUST(pgbgw_lwlock_acquire(l, PGBGW_LW_SHARED));
 
-	told |= died;
+	if (died)
+		atomic_store(&told, true);
 	if (died)
 		atomic_store(&p->damaged, 1);
 	uint64_t a = atomic_load(&p->a), b = atomic_load(&p->b);
@@ -272,9 +348,10 @@ static void *lock_often(void *arg)
 		r = pgbgw_lwlock_conditional_acquire(k->l, i % 2 ? PGBGW_LW_SHARED : PGBGW_LW_EXCLUSIVE);
 		if (r != -EAGAIN) {
 			MUST(r);
-			told |= r;
-			if (r)
+			if (r) {
+				atomic_store(&told, true);
 				atomic_store(&k->p->damaged, 1);
+			}
 			MUST(pgbgw_lwlock_release(k->l, i % 2 ? PGBGW_LW_SHARED : PGBGW_LW_EXCLUSIVE));
 		}
 	}
@@ -296,7 +373,7 @@ static int locker(char **v)
 		pthread_join(t[i], NULL);
 	CHECK(pgbgw_lwlock_release(k.l, PGBGW_LW_EXCLUSIVE) == -EPERM);
 	pgbgw_lwlock_close(k.l);
-	printf("%d\n", told);
+	printf("%d\n", atomic_load(&told));
 	return 0;
 }
 
@@ -722,7 +799,7 @@ static const struct {
 	{ "life", life }, { "make", make }, { "sender", sender }, { "receiver", receiver }, { "look", look }, { "locker", locker },
 	{ "dies", dies }, { "waiter", waiter }, { "latch", latch }, { "interrupted", interrupted }, { "survivor", survivor },
 	{ "consumer", consumer }, { "producer", producer }, { "phases", phases }, { "tranches", tranches }, { "dynamic", dynamic },
-	{ "forks", forks }, { "repeats", repeats }, { "registrant", registrant },
+	{ "forks", forks }, { "repeats", repeats }, { "hostile", hostile }, { "registrant", registrant },
 };
 
 int main(int argc, char **argv)
