@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 	"github.com/pg-bgw/pg-bgw/shm"
+	"golang.org/x/sys/unix"
 )
 
 func furnish(ctx context.Context, w *shm.Worker) int {
@@ -113,4 +117,68 @@ func TestSharedMemory(t *testing.T) {
 		all, err := s.client.SharedMemory(s.ctx(), "")
 		return err == nil && !slices.ContainsFunc(all, func(o dbusapi.SharedObject) bool { return o.Holder == maker })
 	})
+}
+
+func init() { bareRoles["scribble"] = scribble }
+
+// scribble fills its whole segment with what begins like locks, again and
+// again, all of their places taken by processes that never were.
+func scribble() int {
+	const segmentFd, size = 3, 64 << 20
+	mem, err := unix.Mmap(segmentFd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		fmt.Println("mmap:", err)
+		return 1
+	}
+	lock := []byte("PGBGWLW1\x00\x04\x00\x00\x00\x00\x00\x00")
+	for len(lock) < shm.LockSize(1024) {
+		lock = append(lock, 0x55)
+	}
+	from := mem[2<<20:] // behind the header, the areas' records and the latches
+	for i := 0; i+len(lock) < len(from); i += len(lock) {
+		copy(from[i:], lock)
+	}
+	record := append(make([]byte, 0, 64), "all of it"...)
+	record = binary.LittleEndian.AppendUint64(record[:48], 40<<20)
+	record = binary.LittleEndian.AppendUint64(record, binary.LittleEndian.Uint64(mem[112+2*24:]))
+	copy(mem[12288:], record)
+	mem[4096] = 1
+	fmt.Println("scribbled once")
+	if os.Getenv("HEADER") != "" {
+		clear(mem[:512])
+	}
+	for {
+		_ = unix.Pause() // nobody ends it but a signal
+	}
+}
+
+// TestSharedMemoryOfAnEnemy: a worker that forges everything that can be
+// forged, and one that destroys the header, cost a look at most what the limits
+// allow, and the daemon nothing.
+func TestSharedMemoryOfAnEnemy(t *testing.T) {
+	worker := func(name, segment, header string) string {
+		return fmt.Sprintf("worker %q {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = \"never\"\n  segment = %q\n  environment = { TEST_ROLE = \"scribble\", HEADER = %q }\n}\n",
+			name, testProgram(), segment, header)
+	}
+	s := start(t, startBus(t), map[string]string{
+		"pg-bgw.hcl":       "segment \"torn\" {\n  size = \"64MB\"\n}\n",
+		"workers.d/10.hcl": worker("forger", "main", "") + worker("tearer", "torn", "1"),
+	})
+	s.poll("both are done", func() bool { return strings.Count(s.log.String(), "scribbled once") == 2 })
+	s.poll("the torn header", func() bool {
+		o, err := s.client.SharedMemory(s.ctx(), "torn")
+		return err == nil && len(o) == 1 && o[0].Damage != ""
+	})
+	o, err := s.client.SharedMemory(s.ctx(), "main")
+	if err != nil || len(o) < 3 || !o[0].Cut {
+		t.Fatalf("%d objects, %v", len(o), err)
+	}
+	named := 0
+	for i := range o {
+		named += len(o[i].Shares) + len(o[i].Waiting)
+	}
+	if o[1].Area != "all of it" || named == 0 || named > 20000 {
+		t.Errorf("area %q, %d processes are named", o[1].Area, named)
+	}
+	s.state("forger", "running")
 }
