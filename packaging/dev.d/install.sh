@@ -13,6 +13,7 @@ install_all() {
     install_library
     install_integration
     install_documentation
+    install_python
     install_completion
     install_configuration
     say "installed below ${root:-/}"
@@ -68,6 +69,15 @@ install_documentation() {
     done
     for f in packaging/systemd/examples/*.conf packaging/dbus/examples/*.conf; do
         put "$f" "/usr/share/doc/pg-bgw/examples/$(basename "$f")"
+    done
+}
+
+# install_python puts the package where Debian's Python looks for what packages
+# bring.
+install_python() {
+    local f
+    for f in contrib/python/pgbgw/*.py; do
+        put "$f" "/usr/lib/python3/dist-packages/pgbgw/$(basename "$f")"
     done
 }
 
