@@ -62,6 +62,19 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestVectors reads those of shm/testdata: memory that every library has to
+// accept or to refuse.
+func TestVectors(t *testing.T) {
+	paths, err := filepath.Glob("../../shm/testdata/vectors/*.txt")
+	if err != nil || len(paths) < 50 {
+		t.Fatalf("%d files, %v", len(paths), err)
+	}
+	out, err := exec.Command(filepath.Join(built.dir, "asan/vectors"), paths...).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != fmt.Sprint(len(paths)) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // vectors are the records of files, at least so many.
 func vectors(t *testing.T, pattern string, least int) map[string][]byte {
 	t.Helper()
