@@ -66,6 +66,10 @@ func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error { return s.send(
 
 // send sends; with nowait it does not sleep.
 func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error {
+	if len(parts) == 1 && s.sendWhole(parts[0]) {
+		s.sent(mode)
+		return nil
+	}
 	frame, err := s.begin(parts)
 	if err != nil {
 		return err
@@ -90,10 +94,36 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 		}
 	}
 	s.done = 0
+	s.sent(mode)
+	return nil
+}
+
+// sent shows the receiver a message that was written, if it is time.
+func (s *Sender) sent(mode FlushMode) {
 	if mode == Flush || s.total-s.seen > uint64(len(s.data))/4 {
 		s.publish()
 	}
-	return nil
+}
+
+// sendWhole writes a message that needs nothing but a copy: there is room as far
+// as is known, in one piece, and no other message is unfinished. It does what
+// the general way does, in half the time for small ones; false if it is not
+// such a one.
+func (s *Sender) sendWhole(message []byte) bool {
+	frame := lengthWord + pad(uint64(len(message)))
+	free := uint64(len(s.data)) - (s.total - s.freed)
+	if frame > free || frame > uint64(len(s.data)-s.at) || s.done != 0 ||
+		s.broken != nil || len(message) > MaxMessage || s.state.Load()&queueDetached != 0 {
+		return false
+	}
+	ring := s.data[s.at : s.at+int(frame)]
+	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
+	copy(ring[lengthWord:], message)
+	s.total += frame
+	if s.at += int(frame); s.at == len(s.data) {
+		s.at = 0
+	}
+	return true
 }
 
 // begin returns the length of the frame that is to be sent, or gone on with.
