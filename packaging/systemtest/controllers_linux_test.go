@@ -49,6 +49,13 @@ func TestControllers(t *testing.T) {
 // that ends is not started again while a test looks at it.
 func (m *machine) limit(t *testing.T, label, script string, resources ...string) {
 	t.Helper()
+	m.writeLimits(t, label, script, resources...)
+	m.run(t, "systemctl", "reload", "pg-bgw")
+}
+
+// writeLimits writes the definition, and removes it when the test has ended.
+func (m *machine) writeLimits(t *testing.T, label, script string, resources ...string) {
+	t.Helper()
 	m.write(t, "/etc/pg-bgw/workers.d/"+label+".hcl", fmt.Sprintf(`worker %q {
   command      = ["/bin/sh", "-c", %q]
   flags        = ["shmem_access"]
@@ -59,7 +66,6 @@ func (m *machine) limit(t *testing.T, label, script string, resources ...string)
   }
 }
 `, label, script, strings.Join(resources, "\n    ")))
-	m.run(t, "systemctl", "reload", "pg-bgw")
 	t.Cleanup(func() {
 		if os.Remove("/etc/pg-bgw/workers.d/"+label+".hcl") == nil {
 			m.run(t, "systemctl", "reload", "pg-bgw")
@@ -231,7 +237,8 @@ func checkLimitReload(t *testing.T, m *machine) {
 	const script = "exec sleep infinity"
 	m.limit(t, "changing", script, `memory_max = "64MiB"`, "cpu_weight = 50", "pids_max = 10")
 	pid := m.pid(t, "changing")
-	m.limit(t, "changing", script, `memory_max = "32MiB"`, `cpu_max = "70%"`)
+	m.writeLimits(t, "changing", script, `memory_max = "32MiB"`, `cpu_max = "70%"`)
+	m.run(t, "systemctl", "kill", "--kill-whom=main", "--signal=HUP", "pg-bgw")
 	path := m.cgroup(t, pid)
 	// The reload does not wait for the kernel; pids.max is written last.
 	if err := awaitFile("/sys/fs/cgroup"+path+"/pids.max", func(s string) bool { return s == "max\n" }); err != nil {

@@ -300,6 +300,8 @@ func (d *Daemon) serve(signals <-chan os.Signal) error {
 	debug.FreeOSMemory() // what reading the configuration took
 	d.sendStatus()
 	d.announceReady()
+	healthy := time.AfterFunc(healthyTime, func() { d.tell(d.notifier.Healthy()) })
+	defer healthy.Stop()
 	d.log.Info("ready", journal.Event(journal.DaemonStarted), slog.String("version", d.opts.Version))
 	asked := 0
 	for {

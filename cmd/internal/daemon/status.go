@@ -21,6 +21,9 @@ const (
 	trimWorth = 64
 )
 
+// healthyTime is how long the daemon has to run for a failure to be a first one.
+const healthyTime = 5 * time.Minute
+
 // statusChanged says that the status line is not true any more.
 func (d *Daemon) statusChanged() {
 	d.changes.Add(1)

@@ -76,6 +76,11 @@ func (n *Notifier) Reloading() error {
 // later message takes it back.
 func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
 
+// Healthy says that the daemon has run so long that its next failure is a first
+// one: the manager begins anew with the steps of RestartSteps= (systemd 258; older
+// ones ignore it).
+func (n *Notifier) Healthy() error { return n.send("RESTART_RESET=1") }
+
 // Errno says why the daemon is about to exit with a status other than 0.
 func (n *Notifier) Errno(e syscall.Errno) error {
 	return n.send("ERRNO=" + strconv.Itoa(int(e)))

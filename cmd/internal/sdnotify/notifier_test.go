@@ -69,6 +69,7 @@ func TestMessages(t *testing.T) {
 				{n.Watchdog, "WATCHDOG=1"},
 				{func() error { return n.Status("12 workers running") }, "STATUS=12 workers running"},
 				{func() error { return n.Errno(syscall.EADDRINUSE) }, "ERRNO=98"},
+				{n.Healthy, "RESTART_RESET=1"},
 				{func() error { return n.ExtendTimeout(1500 * time.Millisecond) }, "EXTEND_TIMEOUT_USEC=1500000"},
 			} {
 				if err := c.call(); err != nil {
