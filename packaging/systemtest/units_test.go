@@ -13,8 +13,8 @@ const unitFile = "/usr/lib/systemd/system/pg-bgw.service"
 // setUp does in the machine what a package does after unpacking.
 func setUp(t *testing.T, m *machine) {
 	t.Helper()
-	m.silent(t, "systemd-tmpfiles", "--create", "pg-bgw.conf")
 	m.run(t, "systemd-sysusers", "pg-bgw.conf")
+	m.silent(t, "systemd-tmpfiles", "--create", "pg-bgw.conf")
 	m.silent(t, "journalctl", "--update-catalog")
 	m.silent(t, "systemctl", "daemon-reload")
 	m.run(t, "busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "ReloadConfig")
