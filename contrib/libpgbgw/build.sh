@@ -23,9 +23,9 @@ if [ "$1" = test ]; then
 	shift 2
 	compile "$objects" -DPGI_TEST -DPGI_PATROL_NS=5000000 "$@"
 	mkdir -p "$output"
-	for program in "$here"/testdata/role.c "$here"/testdata/unit.c "$here"/testdata/vectors.c; do
+	for program in role unit vectors; do
 		# shellcheck disable=SC2086
-		"${CC:-cc}" $flags -DPGI_TEST -I"$here/src" "$@" -o "$output/$(basename "$program" .c)" "$program" "$here/testdata/point.c" "$objects"/*.o
+		"${CC:-cc}" $flags -DPGI_TEST -I"$here/src" "$@" -o "$output/$program" "$here/testdata/$program"*.c "$here/testdata/point.c" "$objects"/*.o
 	done
 	exit
 fi

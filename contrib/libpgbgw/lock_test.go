@@ -10,7 +10,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/shm"
 )
 
-// locker is the role of that name in testdata/role.c, in Go: count times it
+// locker is the role of that name in testdata/role_lock.c, in Go: count times it
 // changes both halves of the pair and looks at them. told: a holder died.
 func locker(g *shm.Worker, size, count int) (told bool, err error) {
 	data, _, err := g.Area("lock", size)

@@ -31,7 +31,7 @@ func numbered(i int) []byte {
 	return b
 }
 
-// sender is the role of that name in testdata/role.c, in Go; it returns how many
+// sender is the role of that name in testdata/role_queue.c, in Go; it returns how many
 // messages it sent before the other end was gone.
 func sender(g *shm.Worker, area string, size, count int, peer uint32) (int, error) {
 	s, err := end(g, area, size, (*shm.Queue).AttachSender)
