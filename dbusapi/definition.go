@@ -31,6 +31,7 @@ type Definition struct {
 	KillSignal      string            // signal that asks the worker to end, "SIGTERM"
 	KillTimeoutUSec uint64            // µs until the cgroup is killed; the largest uint64: never
 	StopWithOwner   bool              // terminate the worker when its owner goes
+	Server          string            // server that the worker follows; by default the only one
 }
 
 // Keys is a set of keys of a definition.
@@ -56,10 +57,11 @@ const (
 	KeyKillSignal
 	KeyKillTimeoutUSec
 	KeyStopWithOwner
+	KeyServer
 )
 
 // allKeys has every key.
-const allKeys = 2*KeyStopWithOwner - 1
+const allKeys = 2*KeyServer - 1
 
 // Has reports whether all keys of want are in k.
 func (k Keys) Has(want Keys) bool { return k&want == want }
@@ -108,6 +110,7 @@ var fields = []field{
 	{KeyKillSignal, wireField[Definition]{"KillSignal", func(d *Definition) any { return &d.KillSignal }}},
 	{KeyKillTimeoutUSec, wireField[Definition]{"KillTimeoutUSec", func(d *Definition) any { return &d.KillTimeoutUSec }}},
 	{KeyStopWithOwner, wireField[Definition]{"StopWithOwner", func(d *Definition) any { return &d.StopWithOwner }}},
+	{KeyServer, wireField[Definition]{"Server", func(d *Definition) any { return &d.Server }}},
 }
 
 // EncodeDefinition returns d as the a{sv} of a registration, with the keys in d.Set.

@@ -240,9 +240,9 @@ func full(h Handle) WorkerInfo {
 			Set: allKeys, Name: "n", Type: "ty", Flags: []string{"shmem_access"}, StartTime: "postmaster_start", RestartTime: -1,
 			LibraryName: "lib", FunctionName: "fn", Command: []string{"/bin/true", "x"}, MainArg: 1 << 63, Extra: []byte{0, 255},
 			NotifyPid: 9, Database: "db", Role: "ro", Environment: map[string]string{"A": "b"}, Segment: "main", KillSignal: "SIGTERM",
-			KillTimeoutUSec: ^uint64(0), StopWithOwner: true,
+			KillTimeoutUSec: ^uint64(0), StopWithOwner: true, Server: "s",
 		},
-		User: "u", Server: "s", Attach: "auto", Template: "te", Dynamic: true, State: "running", Status: StatusStarted,
+		User: "u", Attach: "auto", Template: "te", Dynamic: true, State: "running", Status: StatusStarted,
 		Reason: "r", Held: true, Owner: ":1.9", MainPID: 77, StartNumber: 3, Restarts: 2, Changed: Timestamp{10, 11}, NextStart: 12,
 		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true, WaitsFor: "w",
 	}

@@ -27,7 +27,6 @@ var workerProperties = append(definitionProperties(), []wireField[WorkerInfo]{
 	{"Dynamic", func(w *WorkerInfo) any { return &w.Dynamic }},
 	{"Template", func(w *WorkerInfo) any { return &w.Template }},
 	{"User", func(w *WorkerInfo) any { return &w.User }},
-	{"Server", func(w *WorkerInfo) any { return &w.Server }},
 	{"Attach", func(w *WorkerInfo) any { return &w.Attach }},
 	{"State", func(w *WorkerInfo) any { return &w.State }},
 	{"Status", func(w *WorkerInfo) any { return &w.Status }},

@@ -53,7 +53,6 @@ type WorkerInfo struct {
 	Definition Definition
 
 	User     string // user the worker runs as
-	Server   string // label of the server it is tied to, "" for none
 	Attach   string // "auto", "always" or "never"
 	Template string // label of the template it was instantiated from, "" for none
 	Dynamic  bool   // registered while the daemon ran

@@ -77,6 +77,7 @@ type Definition struct {
 	Role         string
 	Environment  []string // NAME=value
 	Segment      string
+	Server       string        // that the worker follows; default: the only one
 	KillSignal   string        // "SIGINT"
 	KillTimeout  time.Duration // 0: the supervisor's default; negative: for ever
 
@@ -110,6 +111,7 @@ func (d *Definition) pairs() ([]control.Pair, error) {
 	text(control.KeyRole, d.Role)
 	add(control.KeyEnvironment, d.Environment != nil, d.Environment)
 	text(control.KeySegment, d.Segment)
+	text(control.KeyServer, d.Server)
 	text(control.KeyKillSignal, d.KillSignal)
 	add(control.KeyKillTimeout, d.KillTimeout != 0, timeoutUSec(d.KillTimeout))
 	add(control.KeyStopWithOwner, d.StopWithOwner, uint64(1))

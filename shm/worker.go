@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,8 +41,9 @@ type Worker struct {
 }
 
 // Open reads what the supervisor says in the environment (PGBGW_FDS and others)
-// and takes over the descriptors it passed, all made close-on-exec. It attaches
-// nothing and waits for nothing. ErrNotWorker in a process that no supervisor
+// and takes over the descriptors it passed, made close-on-exec; those that it has
+// no use for, such as the files of a database connection, stay as they are, for
+// the programs that the worker runs. It attaches nothing and waits for nothing. ErrNotWorker in a process that no supervisor
 // started; another error names each variable and descriptor that is wrong. Call
 // it once, and Close before a normal exit.
 func Open() (*Worker, error) { return open(os.LookupEnv) }
@@ -50,6 +53,7 @@ func open(lookup func(string) (string, bool)) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(e.fds, func(name string, _ int) bool { return !slices.Contains(descriptorNames, name) })
 	if err := checkDescriptors(e.fds); err != nil {
 		return nil, fmt.Errorf("cannot use what the supervisor passed: %w", err)
 	}
@@ -60,6 +64,9 @@ func open(lookup func(string) (string, bool)) (*Worker, error) {
 	}
 	return w, nil
 }
+
+// descriptorNames are those that a Worker takes over.
+var descriptorNames = []string{"segment", "slots", "control", "death", "latch"}
 
 // checkDescriptors makes all of them close-on-exec and checks the kinds of
 // those that are used here; the memory is checked as it is mapped.

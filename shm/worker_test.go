@@ -162,11 +162,11 @@ func TestWorkerWithout(t *testing.T) {
 // TestOpenRefuses: each descriptor has to be what its name says.
 func TestOpenRefuses(t *testing.T) {
 	for name, want := range map[string]string{
-		"control": "no SOCK_SEQPACKET", "death": "no pipe", "latch": "not an eventfd", "segment": "", "closed": "bad file descriptor",
+		"control": "no SOCK_SEQPACKET", "death": "no pipe", "latch": "not an eventfd", "segment": "", "slots": "bad file descriptor",
 	} {
 		s := newSupervisor(t)
 		var fd int
-		if name == "closed" {
+		if name == "slots" {
 			fd = 987654
 		} else {
 			null, err := os.Open(os.DevNull)
@@ -204,8 +204,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestOpenCloseOnExec also for names that are not known here, and without
-// changing what others share.
+// TestOpenCloseOnExec, but for what is not the library's, and without changing
+// what others share.
 func TestOpenCloseOnExec(t *testing.T) {
 	s := newSupervisor(t)
 	null, err := os.Open(os.DevNull)
@@ -222,8 +222,8 @@ func TestOpenCloseOnExec(t *testing.T) {
 	s.open()
 	for name, fd := range s.worker {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err != nil || flags&unix.FD_CLOEXEC == 0 {
-			t.Errorf("%s is not close-on-exec (error %v)", name, err)
+		if err != nil || flags&unix.FD_CLOEXEC == 0 != (name == "unknown") {
+			t.Errorf("%s has the flags %d (error %v)", name, flags, err)
 		}
 	}
 	flags, err := unix.FcntlInt(uintptr(s.worker["death"]), unix.F_GETFL, 0)

@@ -40,6 +40,10 @@ func definitionOf(w *units.Worker) dbusapi.Definition {
 		d.Database, d.Role = c.Database, c.Role
 		d.Set |= setIf(c.Database != "", dbusapi.KeyDatabase) | setIf(c.Role != "", dbusapi.KeyRole)
 	}
+	if w.Server != "" {
+		d.Server = w.Server
+		d.Set |= dbusapi.KeyServer
+	}
 	return d
 }
 
@@ -74,7 +78,6 @@ func notForCallers(w *units.Worker) []string {
 		{"sandbox", w.Sandbox, plain.Sandbox},
 		{"restart_backoff", w.Backoff, plain.Backoff},
 		{"attach", w.Attach, plain.Attach},
-		{"server", w.Server, plain.Server},
 		{"user", w.User, plain.User},
 		{"logs", w.Logs, plain.Logs},
 		{"connection.options (set PGOPTIONS in environment)", conn.Options, ""},

@@ -101,17 +101,17 @@ func TestDefinitionLosesNothing(t *testing.T) {
 		Label: "l", Name: "n", Type: "t", Flags: units.ShmemAccess | units.BackendDatabaseConnection, StartTime: units.RecoveryFinished,
 		RestartTime: units.NeverRestart, Command: []string{"/x", "y"}, MainArg: 1 << 63, Extra: []byte{0, 1},
 		Connection: &units.Connection{Database: "d", Role: "r"}, Environment: map[string]string{"A": "b"}, KillSignal: units.SIGINT,
-		KillTimeout: units.Infinity, Segment: "s",
+		KillTimeout: units.Infinity, Segment: "s", Server: "m",
 	}
 	d := definitionOf(&w)
 	want := dbusapi.KeyName | dbusapi.KeyType | dbusapi.KeyFlags | dbusapi.KeyStartTime | dbusapi.KeyRestartTime | dbusapi.KeyCommand |
 		dbusapi.KeyMainArg | dbusapi.KeyExtra | dbusapi.KeyNotifyPid | dbusapi.KeyDatabase | dbusapi.KeyRole | dbusapi.KeyEnvironment |
-		dbusapi.KeySegment | dbusapi.KeyKillSignal | dbusapi.KeyKillTimeoutUSec
+		dbusapi.KeySegment | dbusapi.KeyKillSignal | dbusapi.KeyKillTimeoutUSec | dbusapi.KeyServer
 	if d.Set != want {
 		t.Errorf("keys %v, want %v", d.Set, want)
 	}
 	if d.MainArg != 1<<63 || string(d.Extra) != "\x00\x01" || d.KillTimeoutUSec != 1<<64-1 || d.RestartTime != -1 || d.NotifyPid != 0 ||
-		d.StartTime != "recovery_finished" || d.KillSignal != "SIGINT" || d.Role != "r" {
+		d.StartTime != "recovery_finished" || d.KillSignal != "SIGINT" || d.Role != "r" || d.Server != "m" {
 		t.Errorf("definition %+v", d)
 	}
 	if foreign := notForCallers(&w); foreign != nil {
@@ -122,9 +122,9 @@ func TestDefinitionLosesNothing(t *testing.T) {
 	}
 	full := w.WithDefaults()
 	full.Resources.Nice, full.Sandbox.NoNewPrivileges, full.Backoff = 5, true, &units.Backoff{Factor: 2}
-	full.Attach, full.Server, full.User, full.Logs.Identifier = units.AttachNever, "s", "u", "i"
+	full.Attach, full.User, full.Logs.Identifier = units.AttachNever, "u", "i"
 	full.Connection = &units.Connection{Options: "o", PasswordFile: "/p", CertificateFile: "/c", KeyFile: "/k"}
-	if got := strings.Join(notForCallers(&full), " "); got != "resources sandbox restart_backoff attach server user logs connection.options (set PGOPTIONS in environment) connection.password_file connection.certificate_file connection.key_file" {
+	if got := strings.Join(notForCallers(&full), " "); got != "resources sandbox restart_backoff attach user logs connection.options (set PGOPTIONS in environment) connection.password_file connection.certificate_file connection.key_file" {
 		t.Errorf("refused: %s", got)
 	}
 }

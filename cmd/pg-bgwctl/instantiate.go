@@ -95,6 +95,7 @@ var overrides = []override{
 	{"database", dbusapi.KeyDatabase, func(d *dbusapi.Definition, v string) error { d.Database = v; return nil }},
 	{"role", dbusapi.KeyRole, func(d *dbusapi.Definition, v string) error { d.Role = v; return nil }},
 	{"segment", dbusapi.KeySegment, func(d *dbusapi.Definition, v string) error { d.Segment = v; return nil }},
+	{"server", dbusapi.KeyServer, func(d *dbusapi.Definition, v string) error { d.Server = v; return nil }},
 	{"kill_signal", dbusapi.KeyKillSignal, func(d *dbusapi.Definition, v string) error {
 		s, err := units.ParseSignal(v)
 		d.KillSignal = s.String()

@@ -61,7 +61,7 @@ var workerProperties = []property[workerInfo]{
 	{"Environment", func(w *workerInfo) any { return w.Definition.Environment }},
 	{"Segment", func(w *workerInfo) any { return w.Definition.Segment }},
 	{"Attach", func(w *workerInfo) any { return w.Attach }},
-	{"Server", func(w *workerInfo) any { return w.Server }},
+	{"Server", func(w *workerInfo) any { return w.Definition.Server }},
 	{"User", func(w *workerInfo) any { return w.User }},
 	{"KillSignal", func(w *workerInfo) any { return w.Definition.KillSignal }},
 	{"KillTimeoutUSec", func(w *workerInfo) any { return w.Definition.KillTimeoutUSec }},

@@ -246,7 +246,7 @@ func (a *app) definitionLines(b *block, w *workerInfo) {
 	if d.Database != "" || d.Role != "" {
 		b.line("Database", strings.TrimSpace(safe(d.Database)+roleText(d.Role)))
 	}
-	b.line("Server", safe(w.Server))
+	b.line("Server", safe(w.Definition.Server))
 	b.line("User", safe(w.User))
 	b.line("Template", safe(w.Template))
 	b.line("Owner", safe(w.Owner))

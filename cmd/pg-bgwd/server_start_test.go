@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
 // trio is one worker for each start time; those of the server's phases hold a
@@ -168,12 +170,24 @@ func TestServerTwo(t *testing.T) {
 	c.start()
 	s.await(d, "west-reader", "standby") // BGW-078
 	s.waiting("west-writer")             // BGW-079
+	dynamic := definition("dynamic", -1, "/bin/sleep", "1000")
+	dynamic.Set |= dbusapi.KeyServer | dbusapi.KeyStartTime
+	dynamic.Server, dynamic.StartTime = "west", "recovery_finished"
+	late := s.register(dynamic)
+	dynamic.Server = "south"
+	if _, err := s.client.RegisterDynamicBackgroundWorker(s.ctx(), dynamic, 0); err == nil || !strings.Contains(err.Error(), "there is east, west") {
+		t.Errorf("a server that is not there: %v", err)
+	}
 	p.stop("fast")
 	s.poll("east-writer's end", func() bool { return s.worker("east-writer").State == "waiting" })
 	if w := s.worker("west-reader"); w.State != "running" || w.StartNumber != 1 {
 		t.Errorf("west-reader is %s at start %d", w.State, w.StartNumber)
 	}
+	if w := s.info(late); w.State != "waiting" || w.Definition.Server != "west" {
+		t.Errorf("a dynamic worker of west is %s, on server %q", w.State, w.Definition.Server)
+	}
 	c.promote()
+	s.running(late)
 	s.await(d, "west-writer", "primary")                                                   // BGW-080
 	if got := d.entries("west-reader"); !slices.Equal(got, []string{"start", "standby"}) { // BGW-081
 		t.Errorf("west-reader was told %s", strings.Join(got, ", "))

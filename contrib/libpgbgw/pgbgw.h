@@ -311,6 +311,7 @@ typedef struct pgbgw_definition {
 	const char *segment;
 	const char *kill_signal;   /* "SIGINT" */
 	int64_t kill_timeout_usec; /* 0: the supervisor's default; -1: for ever */
+	const char *server;        /* that the worker follows; default: the only one */
 } pgbgw_definition;
 
 #ifndef __cplusplus

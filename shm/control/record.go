@@ -106,6 +106,7 @@ const (
 	KeyKillSignal    = "KillSignal"
 	KeyKillTimeout   = "KillTimeoutUSec"
 	KeyStopWithOwner = "StopWithOwner"
+	KeyServer        = "Server"
 )
 
 // RegisterSignal is the flag of Register that asks for SIGUSR1 to the

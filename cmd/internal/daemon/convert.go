@@ -52,7 +52,7 @@ func (d *Daemon) workerInfo(i supervise.Info) dbusapi.WorkerInfo {
 		if w.Label == "" {
 			w.Label = i.Worker.Name
 		}
-		w.User, w.Server, w.Attach, w.Template = i.Worker.User, i.Worker.Server, i.Worker.Attach.String(), i.Worker.Template
+		w.User, w.Attach, w.Template = i.Worker.User, i.Worker.Attach.String(), i.Worker.Template
 		w.Definition = definitionOf(i.Worker, i.Owner)
 	}
 	return w

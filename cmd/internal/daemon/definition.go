@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -42,7 +43,10 @@ func (d *Daemon) workerOf(def dbusapi.Definition) (*units.Worker, error) {
 	if w.Name == "" && len(w.Command) > 0 {
 		w.Name = w.Command[0][strings.LastIndexByte(w.Command[0], '/')+1:]
 	}
-	w.Server = d.defaultServer()
+	var err error
+	if w.Server, err = d.serverOf(def); err != nil {
+		return nil, err
+	}
 	w = w.WithDefaults()
 	if faults := w.Validate(); faults != nil {
 		return nil, invalid("%s", faultText(faults))
@@ -51,6 +55,21 @@ func (d *Daemon) workerOf(def dbusapi.Definition) (*units.Worker, error) {
 		return nil, invalid("Segment: no segment %q is configured", w.Segment)
 	}
 	return &w, nil
+}
+
+// serverOf is the server that a definition names, or the default.
+func (d *Daemon) serverOf(def dbusapi.Definition) (string, error) {
+	if def.Server == "" {
+		return d.defaultServer(), nil
+	}
+	var have []string
+	for _, s := range d.config().Servers {
+		have = append(have, s.Label)
+	}
+	if !slices.Contains(have, def.Server) {
+		return "", invalid("Server: no server %q is configured; there is %s", def.Server, cmp.Or(strings.Join(have, ", "), "none"))
+	}
+	return def.Server, nil
 }
 
 // parseWords reads the fields that the bus carries as words.
@@ -109,7 +128,7 @@ func definitionOf(w *units.Worker, o supervise.Owner) dbusapi.Definition {
 		Name: w.Name, Type: w.Type, Flags: w.Flags.Names(), StartTime: w.StartTime.String(),
 		RestartTime: int32(w.RestartTime), LibraryName: w.LibraryName, FunctionName: w.FunctionName,
 		Command: w.Command, MainArg: w.MainArg, Extra: w.Extra, NotifyPid: o.Pid,
-		Environment: w.Environment, Segment: w.Segment, KillSignal: w.KillSignal.String(),
+		Environment: w.Environment, Segment: w.Segment, Server: w.Server, KillSignal: w.KillSignal.String(),
 		KillTimeoutUSec: microseconds(w.KillTimeout), StopWithOwner: w.StopWithOwner,
 	}
 	if c := w.Connection; c != nil {
@@ -168,6 +187,8 @@ func setPair(def *dbusapi.Definition, p control.Pair) (key dbusapi.Keys, ok bool
 		return dbusapi.KeyEnvironment, asEnvironment(&def.Environment, p.Value)
 	case control.KeySegment:
 		return dbusapi.KeySegment, as(&def.Segment, p.Value)
+	case control.KeyServer:
+		return dbusapi.KeyServer, as(&def.Server, p.Value)
 	case control.KeyKillSignal:
 		return dbusapi.KeyKillSignal, as(&def.KillSignal, p.Value)
 	case control.KeyKillTimeout:

@@ -116,6 +116,7 @@ static void pairs(struct pairs *p, const pgbgw_definition *d)
 	text(p, "Role", d->role);
 	list(p, "Environment", d->environment);
 	text(p, "Segment", d->segment);
+	text(p, "Server", d->server);
 	text(p, "KillSignal", d->kill_signal);
 	if (d->kill_timeout_usec)
 		number(p, "KillTimeoutUSec", KIND_UINT, d->kill_timeout_usec < 0 ? UINT64_MAX : (uint64_t)d->kill_timeout_usec);

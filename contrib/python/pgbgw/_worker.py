@@ -21,6 +21,8 @@ _CALL = 60    # seconds until a supervisor that does not answer counts as silent
 _CLOSE = 5    # the same at the end
 _WAIT = 20_000_000  # microseconds of one wait in the supervisor
 
+_DESCRIPTORS = ("segment", "slots", "control", "death", "latch")
+
 _LIBRARY = "pgbgw (Python) 1.0"
 
 # Keys of a definition, by the names of register's arguments, and how each is sent.
@@ -30,6 +32,7 @@ _KEYS = {
     "function_name": ("FunctionName", str), "command": ("Command", list), "main_arg": ("MainArg", control.Unsigned),
     "extra": ("Extra", bytes), "notify_pid": ("NotifyPid", control.Unsigned), "database": ("Database", str),
     "role": ("Role", str), "environment": ("Environment", list), "segment": ("Segment", str),
+    "server": ("Server", str),
     "kill_signal": ("KillSignal", str), "stop_with_owner": ("StopWithOwner", control.Unsigned),
 }
 
@@ -42,7 +45,9 @@ class Worker:
     an attached worker and is left to be seen as one."""
 
     def __init__(self, environ=None):
-        self._fds, self.entry = _environment.parse(os.environ if environ is None else environ)
+        fds, self.entry = _environment.parse(os.environ if environ is None else environ)
+        # Others, such as the files of a connection, are for the programs that the worker runs.
+        self._fds = {name: fd for name, fd in fds.items() if name in _DESCRIPTORS}
         _check(self._fds)
         self._closed = False
         self._segment = None
@@ -131,7 +136,7 @@ class Worker:
         in seconds, or NEVER_RESTART, and has no default. Other fields: name,
         type, start_time, library_name and function_name (or command), main_arg,
         extra, notify_pid (0: nobody; this worker where it is not given),
-        database, role, environment (list of NAME=value), segment, kill_signal,
+        database, role, environment (list of NAME=value), segment, server, kill_signal,
         kill_timeout (seconds, math.inf: for ever), stop_with_owner. Refused
         says why not."""
         fields |= {"restart_time": restart_time, "flags": flags}
