@@ -66,7 +66,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(list, newStatus(a), newShow(a), newRegister(a), newInstantiate(a), newStart(a), newStop(a),
 		newRestart(a), newTerminate(a), newSignal(a), newReload(a), newCheck(a), newSetup(a), newMonitor(a), newShm(a),
-		newDump(a), newShutdown(a), newVersion(a), newConnect(a))
+		newDump(a), newShutdown(a), newVersion(a), newConnect(a), newModule(a))
 	return root
 }
 
