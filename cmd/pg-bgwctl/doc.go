@@ -1,7 +1,8 @@
 // Command pg-bgwctl is the administrator's view of pg-bgwd: it lists workers, starts and stops them, registers new ones
 // and checks configuration files. It is a client of the bus (package dbusapi), of the configuration's reader
-// (units/config) and, for check --connect and setup, of what logs in to servers (units/server), and knows nothing else: it
-// opens no file of the daemon, sends no signal itself and decides no policy.
+// (units/config), of what logs in to servers (units/server) for check --connect and setup, and of what reads PostgreSQL's
+// modules (package module, below this one) for module check, and knows nothing else: it opens no file of the daemon, sends
+// no signal itself and decides no policy.
 //
 // main.go wires, app.go holds what all verbs share, and each verb has a file of its own named after it. Looking never has
 // the bus start the service. The rules of output:

@@ -158,6 +158,10 @@ var (
 // writeModules writes reports for a reader, with an empty line between two.
 func (a *app) writeModules(reports []*module.Report, all bool) error {
 	out := bufio.NewWriter(a.out)
+	fit := a.screen.fit
+	if a.full {
+		fit = func(text string, _ int) string { return text }
+	}
 	for i, r := range reports {
 		if a.quiet {
 			break // the exit code says it
@@ -167,10 +171,10 @@ func (a *app) writeModules(reports []*module.Report, all bool) error {
 		}
 		fmt.Fprintf(out, "%s: %s\n", safe(r.File), a.screen.paint(verdictStyles[r.Verdict], verdictWords[r.Verdict]))
 		line := func(title, text string) {
-			fmt.Fprintf(out, "%12s: %s\n", title, a.screen.fit(safe(text), 14))
+			fmt.Fprintf(out, "%12s: %s\n", title, fit(safe(text), 14))
 		}
 		for _, f := range r.Faults {
-			line("Fault", f)
+			fmt.Fprintf(out, "%12s: %s\n", "Fault", safe(f)) // whole: it is what to mend
 		}
 		line("Release", fmt.Sprintf("PostgreSQL %d, %s", r.PostgreSQL, r.Library))
 		line("Magic block", magicText(r))

@@ -26,7 +26,11 @@ func TestCommandPage(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^\.BR? ` + verb + `( |$)`).MatchString(page) {
 			t.Errorf("pg-bgwctl.1 has no entry for the command %s", verb)
 		}
-		for _, flag := range flagsOf(output(t, program, "help", verb)) {
+		help := []string{"help", verb}
+		if verb == "module" {
+			help = append(help, "check")
+		}
+		for _, flag := range flagsOf(output(t, program, help...)) {
 			flags[flag] = true
 			if !regexp.MustCompile(flag + `\b`).MatchString(page) {
 				t.Errorf("pg-bgwctl.1 does not name %s of the command %s", flag, verb)
