@@ -23,7 +23,7 @@ static int lay_over(const void *memory, size_t size, uint32_t *places)
 
 int pgbgw_condition_create(void *memory, size_t size)
 {
-	uint32_t places;
+	uint32_t places = 0;
 	int r = lay_over(memory, size, &places);
 
 	if (r < 0)
@@ -236,7 +236,7 @@ void condition_abandon(struct pgi_hold *h)
 
 int condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c)
 {
-	uint32_t places, have, features;
+	uint32_t places = 0, have, features;
 	int r;
 
 	if ((r = pgi_party_ready(w)) < 0 || (r = lay_over(memory, size, &places)) < 0)

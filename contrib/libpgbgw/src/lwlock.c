@@ -34,7 +34,7 @@ static int lay_over(const void *memory, size_t size, uint32_t *places)
 
 int pgbgw_lwlock_create(void *memory, size_t size)
 {
-	uint32_t places;
+	uint32_t places = 0;
 	int r = lay_over(memory, size, &places);
 
 	if (r < 0)
@@ -255,7 +255,7 @@ static void abandon(struct pgi_hold *h)
 
 int pgbgw_lwlock_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_lwlock **to)
 {
-	uint32_t places, have, features;
+	uint32_t places = 0, have, features;
 	pgbgw_lwlock *l;
 	int r;
 

@@ -25,7 +25,7 @@ static int lay_over(const void *memory, size_t size, struct layout *l)
 
 int pgbgw_mq_create(void *memory, size_t size)
 {
-	struct layout l;
+	struct layout l = { 0 };
 	int r = lay_over(memory, size, &l);
 
 	if (r < 0)
@@ -96,7 +96,7 @@ static pgbgw_mq *new_end(unsigned char *memory, const struct layout *l, enum pgb
 
 int pgbgw_mq_attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role role, pgbgw_mq **to)
 {
-	struct layout l;
+	struct layout l = { 0 };
 	uint64_t none = 0;
 	pgbgw_mq *q;
 	int r;
