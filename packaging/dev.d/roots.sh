@@ -56,14 +56,16 @@ extend_trixie() {
     mv "$target.new" "$target"
 }
 
-# make_postgresql makes a root that has a newer server than the machine may have.
+# make_postgresql makes a root that has a newer server than the machine may have,
+# and what modules for it are built with. One of before that is made again.
 make_postgresql() {
     local root
     root=$(roots_cache)/trixie-postgresql
-    if [[ ! -d $root ]]; then
+    if [[ ! -d $root/usr/include/postgresql/17/server ]]; then
         [[ ${PGBGW_TRIXIE_ROOT:-} ]] || return 0
         say "installing PostgreSQL 17 into $root"
-        if ! extend_trixie "$root" postgresql-17; then
+        rm -rf --one-file-system "$root"
+        if ! extend_trixie "$root" postgresql-17 postgresql-server-dev-17 libpq-dev gcc libc6-dev make; then
             export PGBGW_NO_POSTGRESQL="apt-get failed, see $root.log"
             return 0
         fi

@@ -26,7 +26,8 @@ exec chroot "$dir/root" "$@"
 `
 
 // TestNewerPostgreSQL runs the tests that follow a real server with PostgreSQL 17,
-// that of Debian 13, on Debian 13. The packages' own runs have the host's.
+// that of Debian 13, on Debian 13, and those of modules for it, which are built
+// there. The packages' own runs have the host's.
 func TestNewerPostgreSQL(t *testing.T) {
 	requireRoot(t)
 	t.Parallel()
@@ -37,29 +38,31 @@ func TestNewerPostgreSQL(t *testing.T) {
 	if root == "" {
 		root = "/var/cache/pg-bgw-dev/trixie-postgresql"
 	}
-	if _, err := os.Stat(filepath.Join(root, "usr/lib/postgresql/17/bin/postgres")); err != nil {
+	if _, err := os.Stat(filepath.Join(root, "usr/include/postgresql/17/server")); err != nil {
 		unavailable(t, "no root of Debian 13 with PostgreSQL 17, which packaging/dev test makes: "+err.Error())
 	}
 	files := t.TempDir()
 	build := exec.Command("sh", "-euc", `
 		chmod 755 "$1"
-		go test -c -o "$1/" ../../units/server ../../cmd/pg-bgwd ../../cmd/pg-bgwctl
+		go test -c -o "$1/" ../../units/server ../../cmd/pg-bgwd ../../cmd/pg-bgwctl ../../cmd/pg-bgwctl/module
+		(cd ../.. && cp -r --parents contrib shm/testdata cmd/pg-bgwd cmd/pg-bgwctl "$1/")
 		cp "$2/usr/sbin/pg-bgwd" "$2/usr/bin/pg-bgwctl" "$2/usr/lib/pg-bgw/pg-bgw-launcher" "$1/"`, "sh", files, installed(t))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the tests: %v\n%s", err, out)
 	}
-	for _, run := range [][]string{
-		{"server.test", "-test.skip=^TestReadme$"}, // which reads the source
-		{"pg-bgwd.test", "-test.run=^Test(Server|Password|Passed|Certificate|Connection)"},
-		{"pg-bgwctl.test", "-test.run=^Test(Connect|Setup)"},
+	for _, run := range [][]string{ // a directory, a program and its flags
+		{".", "server.test", "-test.skip=^TestReadme$"}, // which reads the source
+		{"cmd/pg-bgwd", "pg-bgwd.test", "-test.run=^Test(Server|Password|Passed|Certificate|Connection|Module)"},
+		{"cmd/pg-bgwctl", "pg-bgwctl.test", "-test.run=^Test(Connect|Setup)"},
+		{"cmd/pg-bgwctl/module", "module.test", "-test.run=."},
 	} {
-		t.Run(run[0], func(t *testing.T) {
+		t.Run(run[1], func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--",
 				"/bin/sh", "-euc", otherRoot, "sh", t.TempDir(), root, files,
-				"sh", "-euc", `cd /test; exec "$@"`, "sh", "./" + run[0], "-test.v", run[1]}, run[2:]...)...)
+				"sh", "-euc", `cd "/test/$1"; shift; exec "$@"`, "sh", run[0], "/test/" + run[1], "-test.v"}, run[2:]...)...)
 			cmd.Env = append(os.Environ(), "CI=true", "PGBGW_TEST_PROGRAMS=/test")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 			out, err := cmd.CombinedOutput()
