@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -36,8 +38,8 @@ func (s *scope) add(f *File) {
 		s.loaded[name] = library
 		s.add(library)
 	}
-	for name, versions := range f.needed {
-		library := s.loaded[name]
+	for _, name := range slices.Sorted(maps.Keys(f.needed)) {
+		library, versions := s.loaded[name], f.needed[name]
 		if library == nil || library.exports == nil {
 			continue
 		}
