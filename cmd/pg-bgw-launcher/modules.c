@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,9 @@ int modules_open(int socket, char **argv, int argc)
 		((const char **)(uintptr_t)host.preload)[i] = strdup(argv[MODULE_ARGUMENTS + i]);
 	host.segment = atoi(argv[MODULE_SEGMENT]);
 	host.address = (void *)(uintptr_t)strtoull(argv[MODULE_ADDRESS], NULL, 16);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a module that hangs does not see the daemon's end */
 	error = open_release(argv[MODULE_RELEASE]);
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (!error)
 		say(MESSAGE_READY, NULL, 0);
 	return error;

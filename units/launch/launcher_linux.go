@@ -21,7 +21,8 @@ type Options struct {
 	// Stderr is the launcher's standard error; nil: that of this process.
 	Stderr *os.File
 	// Notice is told what is worth a log line: that the launcher died and was
-	// replaced, that a tree cannot be removed. It must not block. nil: nobody.
+	// replaced, that its modules do not come to an end of loading, that a tree
+	// cannot be removed. It must not block. nil: nobody.
 	Notice func(error)
 }
 
@@ -180,7 +181,7 @@ func (l *Launcher) lost(prog *program, how string) {
 		return
 	}
 	if m := l.opts.Modules; m != nil && m.Died != nil {
-		m.Died(prog.loading)
+		m.Died(prog.atWork())
 	}
 	l.opts.Notice(fmt.Errorf("launcher %d died (%s); starting another in %v", prog.pid, how, delay))
 	go l.replace(delay)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -123,7 +124,7 @@ func (p *program) listen() {
 	m := p.l.opts.Modules
 	b := make([]byte, messageHead+entrySize)
 	for {
-		n, _, err := unix.Recvfrom(p.sock, b, unix.MSG_DONTWAIT)
+		n, err := p.receive(b)
 		if err == unix.EINTR {
 			continue
 		}
@@ -137,9 +138,11 @@ func (p *program) listen() {
 				m.Registered(decodeEntry(body))
 			}
 		case messageLoading:
+			p.mu.Lock()
 			p.loading = string(body)
+			p.mu.Unlock()
 		case messageReady:
-			p.loading = ""
+			p.loaded()
 			if m.Ready != nil {
 				m.Ready()
 			}
@@ -147,10 +150,48 @@ func (p *program) listen() {
 	}
 }
 
+// receive reads one message, if there is one, and not from what has been closed.
+func (p *program) receive(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sock < 0 {
+		return 0, unix.EBADF
+	}
+	n, _, err := unix.Recvfrom(p.sock, b, unix.MSG_DONTWAIT)
+	return n, err
+}
+
 // blame adds to how a launcher ended the library whose code it was running.
 func (p *program) blame(how string) string {
-	if p.loading == "" {
+	library := p.atWork()
+	if library == "" {
 		return how
 	}
-	return fmt.Sprintf("%s, while it was loading %s", how, p.loading)
+	return fmt.Sprintf("%s, while it was loading %s", how, library)
+}
+
+// atWork is the library whose code the launcher is running, or "".
+func (p *program) atWork() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loading
+}
+
+// loadPatience is how long modules may take to load before it is said which one
+// does. They may take longer: their workers wait.
+const loadPatience = 5 * time.Second
+
+func (p *program) stillLoading() {
+	what := p.atWork()
+	if what == "" {
+		what = "modules"
+	}
+	p.l.opts.Notice(fmt.Errorf("launcher %d is still loading %s after %v; its workers wait", p.pid, what, loadPatience))
+}
+
+// loaded ends the watch over the loading of modules.
+func (p *program) loaded() {
+	if p.slow != nil {
+		p.slow.Stop()
+	}
 }

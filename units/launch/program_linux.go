@@ -24,7 +24,8 @@ type program struct {
 	sock  int // -1 after hangUp
 	queue []*packet
 
-	loading string // the library whose code a launcher with modules runs; the poller's
+	loading string      // the library whose code a launcher with modules runs; under mu
+	slow    *time.Timer // says that it does not come to an end; nil: no modules
 }
 
 // A packet is a request that the socket has not taken yet.
@@ -75,8 +76,12 @@ func (l *Launcher) spawn() (*program, error) {
 		p.discard()
 		return nil, err
 	}
+	if l.opts.Modules != nil {
+		p.slow = time.AfterFunc(loadPatience, p.stillLoading)
+	}
 	if err := l.poller.Add(p.pidfd, unix.EPOLLIN, p.onExit); err != nil {
 		l.poller.Remove(p.sock)
+		p.loaded()
 		p.discard()
 		return nil, err
 	}
@@ -252,11 +257,15 @@ func (p *program) onExit(uint32) {
 		return
 	}
 	p.l.poller.Remove(p.pidfd)
+	if p.l.opts.Modules != nil {
+		p.listen() // its last words
+	}
 	p.hangUp()
 	p.mu.Lock()
 	unix.Close(p.pidfd)
 	p.pidfd = -1
 	p.mu.Unlock()
+	p.loaded()
 	close(p.dead)
 	p.l.lost(p, p.blame(describe(status)))
 }

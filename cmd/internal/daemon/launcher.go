@@ -65,6 +65,10 @@ func (l *launcher) begin(s supervise.Start, by func() (*launch.Launcher, error),
 		p.close()
 		if err != nil {
 			l.control.drop(s.Run)
+			if s.Worker.Module() && errors.Is(err, launch.ErrClosed) { // replaced before it could serve this
+				l.Start(s, started, exited)
+				return
+			}
 			started(nil, startError(err))
 			return
 		}

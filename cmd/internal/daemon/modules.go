@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
 	"github.com/pg-bgw/pg-bgw/units"
@@ -28,6 +29,7 @@ type modules struct {
 	daemon *Daemon
 
 	mu      sync.Mutex
+	closed  bool
 	hosts   map[string]*host // by segment
 	defined []*units.Worker  // what the modules of the main segment registered
 }
@@ -39,6 +41,8 @@ type host struct {
 	launcher    *launch.Launcher
 	segment     int                   // descriptor, for the launcher's later lives
 	pending     []launch.Registration // of the launcher's present life; the poller's
+	ready       atomic.Bool           // its modules are loaded
+	ended       sync.Once
 }
 
 // moduleOptions are what a launcher is started with; another one needs another launcher.
@@ -46,6 +50,7 @@ type moduleOptions struct {
 	release, path string
 	max           int
 	libraries     string // joined by NULs: comparable
+	settings      string // as written for them: a parameter may decide what _PG_init registers
 }
 
 func newModules(d *Daemon) *modules { return &modules{daemon: d, hosts: map[string]*host{}} }
@@ -93,20 +98,24 @@ func optionsOf(c *config.Config) (moduleOptions, error) {
 	path, err := release(c.Settings.PostgreSQL)
 	return moduleOptions{
 		release: path, path: c.Settings.DynamicLibraryPath, max: c.Settings.MaxWorkerProcesses,
-		libraries: strings.Join(c.Settings.SharedPreloadLibraries, "\x00"),
+		libraries: strings.Join(c.Settings.SharedPreloadLibraries, "\x00"), settings: settingsText(c.Settings.Parameters),
 	}, err
 }
 
 // configure makes c what modules are started with. Launchers of other options
 // are replaced when the next worker needs one; running workers stay.
 func (m *modules) configure(c *config.Config) error {
-	if err := m.writeSettings(c.Settings.Parameters); err != nil {
+	if err := m.writeSettings(settingsText(c.Settings.Parameters)); err != nil {
 		return err
 	}
 	if len(c.Settings.SharedPreloadLibraries) == 0 {
 		m.mu.Lock()
+		defer m.mu.Unlock()
 		m.defined = nil
-		m.mu.Unlock()
+		if h := m.hosts[moduleSegment]; h != nil && h.options.libraries != "" {
+			delete(m.hosts, moduleSegment) // what it says from now on does not count
+			go h.end()
+		}
 		return nil
 	}
 	_, err := m.host(moduleSegment, 0)
@@ -118,17 +127,22 @@ func (m *modules) settingsPath() string {
 	return filepath.Join(m.daemon.opts.RuntimeDir, "settings")
 }
 
-// writeSettings replaces the file at once: who reads it sees the old or the new one.
-func (m *modules) writeSettings(values map[string]string) error {
+// settingsText is what the file of the settings holds (host.h).
+func settingsText(values map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		b.WriteString(name + "=" + values[name] + "\x00")
 	}
+	return b.String()
+}
+
+// writeSettings replaces the file at once: who reads it sees the old or the new one.
+func (m *modules) writeSettings(text string) error {
 	path := m.settingsPath()
-	if old, err := os.ReadFile(path); err == nil && string(old) == b.String() {
+	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
-	if err := os.WriteFile(path+".new", []byte(b.String()), 0o640); err != nil {
+	if err := os.WriteFile(path+".new", []byte(text), 0o640); err != nil {
 		return fmt.Errorf("cannot write the modules' settings: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -146,6 +160,9 @@ func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, er
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return nil, launch.ErrClosed
+	}
 	have := m.hosts[segment]
 	if incarnation == 0 {
 		incarnation = 1
@@ -171,8 +188,10 @@ func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, er
 }
 
 func (h *host) end() {
-	h.launcher.Close()
-	unix.Close(h.segment)
+	h.ended.Do(func() {
+		h.launcher.Close()
+		unix.Close(h.segment)
+	})
 }
 
 // start starts a launcher. m.mu is held.
@@ -191,16 +210,17 @@ func (m *modules) start(segment string, incarnation uint64, o moduleOptions) (*h
 		Release: o.release, Path: o.path, Settings: m.settingsPath(), MaxWorkers: o.max,
 		Segment: fd, Address: segmentBase + uintptr(d.segments.number(segment))*segmentStep,
 		Registered: func(r launch.Registration) { h.pending = append(h.pending, r) },
-		Died:       func(string) { h.pending = nil },
+		Died:       func(string) { h.pending = nil; h.ready.Store(false) },
 	}
 	if o.libraries != "" {
 		list.Libraries = strings.Split(o.libraries, "\x00")
 	}
 	list.Ready = func() {
+		h.ready.Store(true)
 		registered := h.pending
 		h.pending = nil
 		if segment == moduleSegment {
-			go m.define(registered)
+			go m.define(h, registered)
 		}
 	}
 	h.launcher, err = launch.New(launcherPath(), launch.Options{
@@ -214,10 +234,13 @@ func (m *modules) start(segment string, incarnation uint64, o moduleOptions) (*h
 	return h, nil
 }
 
-// define makes what the modules registered definitions: what they registered
-// before is updated, and what they do not register any more is gone.
-func (m *modules) define(registered []launch.Registration) {
+// define makes what the modules of h registered definitions: what they registered
+// before is updated, and what they do not register any more is gone. A launcher
+// that has been replaced meanwhile is not heard.
+func (m *modules) define(h *host, registered []launch.Registration) {
 	d := m.daemon
+	d.reloads.Lock()
+	defer d.reloads.Unlock()
 	var workers []*units.Worker
 	labels := map[string]bool{}
 	for _, w := range d.config().Workers {
@@ -233,10 +256,14 @@ func (m *modules) define(registered []launch.Registration) {
 		workers = append(workers, w)
 	}
 	m.mu.Lock()
-	m.defined = workers
+	current := m.hosts[moduleSegment] == h
+	if current {
+		m.defined = workers
+	}
 	m.mu.Unlock()
-	d.reloads.Lock()
-	defer d.reloads.Unlock()
+	if !current {
+		return
+	}
 	if _, err := d.define(d.config()); err != nil && err != supervise.ErrShuttingDown {
 		d.log.Error("cannot register the modules' workers", "error", err)
 	}
@@ -291,9 +318,23 @@ func (m *modules) hangUp() {
 	}
 }
 
+// abandon ends the launchers that have not come to an end of loading, so that a
+// shutdown does not wait for who waits for them.
+func (m *modules) abandon() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for _, h := range m.hosts {
+		if !h.ready.Load() {
+			go h.end()
+		}
+	}
+}
+
 func (m *modules) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.closed = true
 	for _, h := range m.hosts {
 		h.end()
 	}

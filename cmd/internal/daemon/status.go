@@ -104,6 +104,9 @@ func (d *Daemon) shutdown(m supervise.Mode) {
 		go d.extendStop()
 	}
 	d.supervisor.Shutdown(m)
+	if m != supervise.Smart {
+		d.modules.abandon()
+	}
 	if m == supervise.Smart {
 		d.countClients()
 	}

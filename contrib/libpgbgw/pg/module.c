@@ -126,19 +126,30 @@ static struct library *known(const struct stat *st)
 	return NULL;
 }
 
+/* Who is at fault when this process dies; a worker's end is seen by its own exit. */
+static void say_loading(const char *path)
+{
+	int saved = errno;
+
+	if (the_host->loading && !the_worker)
+		the_host->loading(the_host->context, path);
+	errno = saved;
+}
+
 static struct library *load(const char *path)
 {
 	struct library *l;
 	struct stat st;
 	void *handle;
 
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) < 0) {
+		say_loading(path);
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not access file \"%s\": %m", path)));
+	}
 	l = known(&st);
 	if (l)
 		return l;
-	if (the_host->loading)
-		the_host->loading(the_host->context, path);
+	say_loading(path);
 	handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
 	if (!handle)
 		ereport(ERROR, (errmsg("could not load library \"%s\": %s", path, dlerror())));
@@ -150,8 +161,7 @@ static struct library *load(const char *path)
 	strcpy(l->path, path);
 	l->next = libraries;
 	libraries = l;
-	if (the_host->loading)
-		the_host->loading(the_host->context, NULL);
+	say_loading(NULL);
 	return l;
 }
 
