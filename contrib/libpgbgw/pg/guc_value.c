@@ -193,6 +193,26 @@ void GUC_check_errcode(int sqlerrcode)
 	check_code = sqlerrcode;
 }
 
+/* As PostgreSQL shows a value that a check hook refuses. */
+static char *refused_value(const struct parameter *p, union value v)
+{
+	switch (p->kind) {
+	case KIND_BOOL:
+		return psprintf("%d", v.b);
+	case KIND_INT:
+		return psprintf("%d", v.i);
+	case KIND_REAL:
+		return psprintf("%g", v.r);
+	case KIND_STRING:
+		return psprintf("\"%s\"", v.s ? v.s : "");
+	case KIND_ENUM:
+		for (const struct config_enum_entry *e = p->options; e && e->name; e++)
+			if (e->val == v.i)
+				return psprintf("\"%s\"", e->name);
+	}
+	return psprintf("%d", v.i);
+}
+
 /* check runs the module's check hook, which may change the value. */
 static bool check(const struct parameter *p, union value *v, void **extra, GucSource source, int level)
 {
@@ -220,7 +240,7 @@ static bool check(const struct parameter *p, union value *v, void **extra, GucSo
 	if (!ok)
 		ereport(level, (errcode(check_code),
 				GUC_check_errmsg_string ? errmsg_internal("%s", GUC_check_errmsg_string)
-							: errmsg("invalid value for parameter \"%s\"", p->name),
+							: errmsg("invalid value for parameter \"%s\": %s", p->name, refused_value(p, *v)),
 				GUC_check_errdetail_string ? errdetail_internal("%s", GUC_check_errdetail_string) : 0,
 				GUC_check_errhint_string ? errhint("%s", GUC_check_errhint_string) : 0));
 	return ok;
