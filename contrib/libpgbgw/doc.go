@@ -17,4 +17,25 @@
 //
 // In a test build (build.sh test) each step of a protocol in shared memory calls
 // pgi_test_point, where a test can end the process: testdata/point.c.
+//
+// # PostgreSQL's modules
+//
+// In pg is a second library, which lets modules written for PostgreSQL's workers
+// run outside of it, from the same file. pg/build.sh makes one for each major release, from that
+// release's server headers and with its layouts: libpgbgw-pgNN.so, and a list of
+// the server's symbols, each "provided", "stub" or "data".
+//
+// pg-bgw-launcher opens it through host.h, has it load the preloaded modules and
+// run their _PG_init and hooks, and forks the workers. What a module asks of the
+// supervisor goes through libpgbgw, of which that library has its own copy; what
+// it asks of the database goes over a session of libpq, as any client's. Shared
+// memory is half of the worker's segment, at one address in every process.
+//
+// A function of the server that is not there is a stub that ends the worker with
+// a FATAL error that names it; data that is not there keeps the module from being
+// loaded. pg-bgwd calls nothing of it, and no module ever runs in pg-bgwd.
+//
+// What a client's session cannot have, and what differs for that reason, is in
+// pg-bgw-modules(7). Everything else that a module can see is the same as in
+// PostgreSQL: TestModuleProbe in cmd/pg-bgwd runs one module in both and compares.
 package libpgbgw
