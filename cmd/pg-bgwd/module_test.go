@@ -12,12 +12,16 @@ import (
 )
 
 // moduleBuild is what tests of modules need, made once: the library of the
-// server's release beside the programs, and the module of contrib/workers.
+// server's release beside the programs, the module of contrib/workers and those
+// of testdata.
 var moduleBuild struct {
 	sync.Once
 	dir string // of the module
 	err error
 }
+
+// testModules is the directory of the modules of testdata.
+func testModules() string { return filepath.Join(programs, "modules") }
 
 // pgConfig is the release's pg_config; "" where its headers are not installed.
 func pgConfig() string {
@@ -55,7 +59,9 @@ func buildModule(config string) (string, error) {
 	dir := filepath.Join(programs, "module")
 	for _, c := range [][]string{
 		{"cp", "-r", "../../contrib/workers/worker_spi", dir},
+		{"cp", "-r", "testdata/modules", testModules()},
 		{"make", "-s", "-C", dir, "PG_CONFIG=" + config, "with_llvm=no"},
+		{"make", "-s", "-C", testModules(), "PG_CONFIG=" + config, "with_llvm=no"},
 		{"sh", "../../contrib/libpgbgw/pg/build.sh", config, programs},
 	} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
@@ -81,9 +87,13 @@ func moduleConf(dir string, parameters map[string]string) []string {
 }
 
 // modulesBlock is pg-bgw's configuration that runs the module beside a server.
-func modulesBlock(dir string, parameters map[string]string) string {
+func modulesBlock(dir string, parameters map[string]string, libraries ...string) string {
+	if libraries == nil {
+		libraries = []string{"bgw_spi"}
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "shared_preload_libraries = [\"bgw_spi\"]\ndynamic_library_path = %q\nsettings = {\n", dir+":$libdir")
+	fmt.Fprintf(&b, "shared_preload_libraries = [\"%s\"]\ndynamic_library_path = %q\nsettings = {\n",
+		strings.Join(libraries, `", "`), dir+":"+testModules()+":$libdir")
 	for name, value := range parameters {
 		fmt.Fprintf(&b, "  %q = %q\n", name, value)
 	}

@@ -1,0 +1,233 @@
+/*
+ * Workers that do what bgw_extra tells them, word by word, and say in the log what
+ * they see, as "NAME: TEXT". Nothing here knows of pg-bgw.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+extern PGDLLEXPORT void bgw_rows_main(Datum arg);
+
+static int inits;    /* how often _PG_init ran in this process or before its fork */
+static int level, assigned;
+static char *statics; /* what is registered: "NAME=EXTRA;…" */
+static int *lives;   /* in shared memory: how often the hook found it */
+
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type next_request;
+#endif
+static shmem_startup_hook_type next_startup;
+
+static void request(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (next_request)
+		next_request();
+#endif
+	RequestAddinShmemSpace(sizeof *lives);
+}
+
+static void startup(void)
+{
+	bool found;
+
+	if (next_startup)
+		next_startup();
+	lives = ShmemInitStruct("bgw_rows", sizeof *lives, &found);
+	if (!found)
+		*lives = 0;
+	++*lives;
+	elog(LOG, "bgw_rows: shared memory is %s, life %d", found ? "known" : "new", *lives);
+}
+
+static bool check_level(int *newval, void **extra, GucSource source)
+{
+	if (*newval != 13)
+		return true;
+	GUC_check_errdetail("13 brings bad luck.");
+	return false;
+}
+
+static void assign_level(int newval, void *extra)
+{
+	assigned = newval;
+}
+
+static void enlist(const char *name, const char *extra)
+{
+	BackgroundWorker w;
+
+	memset(&w, 0, sizeof w);
+	w.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	w.bgw_start_time = BgWorkerStart_PostmasterStart;
+	w.bgw_restart_time = strncmp(name, "never", 5) == 0 ? BGW_NEVER_RESTART : 3600;
+	strlcpy(w.bgw_name, name, sizeof w.bgw_name);
+	strlcpy(w.bgw_type, "rows type", sizeof w.bgw_type);
+	strlcpy(w.bgw_library_name, "bgw_rows", sizeof w.bgw_library_name);
+	strlcpy(w.bgw_function_name, "bgw_rows_main", sizeof w.bgw_function_name);
+	strlcpy(w.bgw_extra, extra, sizeof w.bgw_extra);
+	RegisterBackgroundWorker(&w);
+}
+
+void _PG_init(void)
+{
+	char *name, *at = NULL, *all;
+
+	inits++;
+	DefineCustomIntVariable("bgw_rows.level", "A level.", NULL, &level, 1, 0, 100, PGC_SIGHUP, 0, check_level, assign_level, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomStringVariable("bgw_rows.statics", "What to register.", NULL, &statics, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+#if PG_VERSION_NUM >= 150000
+	next_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	next_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	all = pstrdup(statics);
+	for (name = strtok_r(all, ";", &at); name; name = strtok_r(NULL, ";", &at)) {
+		char *extra = strchr(name, '=');
+
+		*extra++ = '\0';
+		enlist(name, extra);
+	}
+}
+
+static void says(const char *text)
+{
+	elog(LOG, "%s: %s", MyBgworkerEntry->bgw_name, text);
+}
+
+static void signals(void)
+{
+	static const int number[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGPIPE, SIGTERM, SIGQUIT, SIGALRM, SIGCHLD };
+	char text[2 * lengthof(number) + 1] = "";
+	sigset_t blocked;
+
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	for (int i = 0; i < (int)lengthof(number); i++) {
+		struct sigaction now;
+
+		sigaction(number[i], NULL, &now);
+		text[2 * i] = sigismember(&blocked, number[i]) ? 'b' : 'o';
+		text[2 * i + 1] = now.sa_handler == SIG_IGN ? 'i' : now.sa_handler == SIG_DFL ? 'd' : 'h';
+	}
+	says(text);
+}
+
+static void query(const char *sql)
+{
+	char *value = "nothing";
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_execute(sql, false, 0);
+	if (SPI_processed > 0 && SPI_tuptable)
+		value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	says(value ? value : "null");
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+static void notify(void)
+{
+	StartTransactionCommand();
+	Async_Notify("rows", "from a worker");
+	CommitTransactionCommand();
+}
+
+static void wait_for_ever(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	for (;;) {
+		says(psprintf("waits, level %d, assigned %d, inits %d, life %d", level, assigned, inits, lives ? *lives : 0));
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending) {
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}
+
+static void connect_to(char *where)
+{
+	char *role = strchr(where, '/');
+
+	if (role)
+		*role++ = '\0';
+	BackgroundWorkerInitializeConnection(*where ? where : NULL, role && *role ? role : NULL, 0);
+	says("connected");
+}
+
+static void obey(char *word)
+{
+	char *rest = strchr(word, ':');
+
+	if (rest)
+		*rest++ = '\0';
+	if (strcmp(word, "unblock") == 0)
+		BackgroundWorkerUnblockSignals();
+	else if (strcmp(word, "say") == 0)
+		says(rest);
+	else if (strcmp(word, "signals") == 0)
+		signals();
+	else if (strcmp(word, "term") == 0)
+		kill(MyProcPid, SIGTERM);
+	else if (strcmp(word, "error") == 0)
+		ereport(ERROR, (errcode(ERRCODE_DIVISION_BY_ZERO), errmsg("uncaught")));
+	else if (strcmp(word, "segv") == 0)
+		*(volatile int *)NULL = 1;
+	else if (strcmp(word, "connect") == 0)
+		connect_to(rest);
+	else if (strcmp(word, "query") == 0)
+		query(rest);
+	else if (strcmp(word, "notify") == 0)
+		notify();
+	else if (strcmp(word, "again") == 0)
+		load_file("bgw_rows", false);
+	else if (strcmp(word, "inits") == 0)
+		says(psprintf("inits %d", inits));
+	else if (strcmp(word, "wait") == 0)
+		wait_for_ever();
+	else if (strcmp(word, "exit") == 0)
+		proc_exit(atoi(rest));
+	else
+		elog(FATAL, "unknown word \"%s\"", word);
+}
+
+/* Words end at a comma, so that a query may have blanks. */
+void bgw_rows_main(Datum arg)
+{
+	char *at = NULL;
+
+	for (char *word = strtok_r(pstrdup(MyBgworkerEntry->bgw_extra), ",", &at); word; word = strtok_r(NULL, ",", &at))
+		obey(word);
+}
