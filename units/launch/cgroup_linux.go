@@ -88,10 +88,16 @@ func (c *Cgroups) supports(limit string) error {
 // kill sends SIGKILL to every process of worker id. A cgroup that is gone has none.
 func (c *Cgroups) kill(id string) error {
 	err := c.write(workerPrefix+id+"/cgroup.kill", "1")
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+	if removed(err) {
 		return nil
 	}
 	return err
+}
+
+// removed says whether err is that of a file in a cgroup which is gone: for good
+// (ENOENT), or since it was looked up (ENODEV).
+func removed(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
 }
 
 // rmdir removes the cgroup of worker id if nothing is in it.

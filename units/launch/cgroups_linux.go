@@ -149,6 +149,9 @@ func (c *Cgroups) removeLeftover(id string, deadline time.Time) error {
 		return err
 	}
 	events, err := c.openEvents(id)
+	if removed(err) {
+		return nil // by somebody else
+	}
 	if err != nil {
 		return err
 	}
@@ -166,7 +169,7 @@ func (c *Cgroups) removeLeftover(id string, deadline time.Time) error {
 			return errors.New("its processes do not die")
 		}
 		fds := []unix.PollFd{{Fd: int32(events), Events: unix.POLLPRI}}
-		if _, err := unix.Poll(fds, int(left/time.Millisecond)+1); err != nil && err != unix.EINTR {
+		if _, err := unix.Poll(fds, int(min(left, lookFirst)/time.Millisecond)+1); err != nil && err != unix.EINTR {
 			return os.NewSyscallError("poll", err)
 		}
 	}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFindDelegated(t *testing.T) {
@@ -82,6 +86,88 @@ func TestLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-qexits
+}
+
+// A cgroup that somebody else removes as soon as it is empty: the kernel, which has
+// told of a change just before, does not always tell of this one.
+func TestRemovedByAnother(t *testing.T) {
+	r := newRig(t, true)
+	for range 10 {
+		s := spec("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; exit 7")
+		dir := filepath.Join(r.cgroups.root, workerPrefix+s.ID)
+		_, exits := r.start(s)
+		for unix.Rmdir(dir) != unix.ENOENT {
+			runtime.Gosched()
+		}
+		if e := <-exits; e.Status != 7<<8 {
+			t.Errorf("status %#x", e.Status)
+		}
+	}
+	if len(r.notices) != 0 {
+		t.Errorf("nothing is wrong with a cgroup that is gone: %v", <-r.notices)
+	}
+}
+
+// An event that never comes delays the end of a worker and does not hide it, and what
+// enters its cgroup after the kill is killed.
+func TestCgroupWithoutEvents(t *testing.T) {
+	r := newRig(t, true)
+	release := r.occupyPoller()
+	defer release()
+	for _, how := range []string{"removed", "refilled"} {
+		s := spec("")
+		dir, err := r.cgroups.make(s.ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(dir)
+		exits := make(chan Exit, 2)
+		p := &Process{l: r.Launcher, id: s.ID, pidfd: -1, phase: dead, exit: &Exit{}, exited: func(e Exit) { exits <- e }}
+		late := exec.Command("/bin/sleep", "1000")
+		if err := late.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.cgroups.write(workerPrefix+s.ID+"/cgroup.procs", itoa(late.Process.Pid)); err != nil {
+			t.Fatal(err)
+		}
+		p.watchCgroup(true)
+		if how == "removed" {
+			if err := late.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			for r.cgroups.rmdir(s.ID) != nil {
+				runtime.Gosched()
+			}
+		}
+		if err := late.Wait(); err == nil || err.Error() != "signal: killed" {
+			t.Errorf("%s: %v", how, err)
+		}
+		if e := <-exits; !e.OOM {
+			t.Errorf("%s: what was known before is lost", how)
+		}
+	}
+	r.noCgroups()
+}
+
+// occupyPoller has the poller do nothing until release is called.
+func (r *rig) occupyPoller() (release func()) {
+	r.t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	fd := int(read.Fd())
+	busy, free := make(chan bool), make(chan bool)
+	if err := r.poller.Add(fd, unix.EPOLLHUP, func(uint32) {
+		r.poller.Remove(fd)
+		close(busy)
+		<-free
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	write.Close()
+	<-busy
+	return func() { close(free); read.Close() }
 }
 
 func TestLimitWithoutController(t *testing.T) {
