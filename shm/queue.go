@@ -138,6 +138,7 @@ type end struct {
 	expected  atomic.Pointer[Handle]
 	peer      *bell // what wakes the other end, once it is known
 	place     sleeper
+	patience  patience
 	greeting  bool  // waits for the other end to attach, and for nothing else
 	broken    error // the memory is damaged: nothing goes any more
 }

@@ -180,12 +180,14 @@ func (r *Receiver) empty(ctx context.Context, want uint64) error {
 
 // spin looks for new bytes for a while.
 func (r *Receiver) spin() bool {
-	for range r.party.spins {
+	for range r.patience.looks(r.party.spins) {
 		if r.written.Load()-r.total >= r.want || r.state.Load()&queueDetached != 0 {
+			r.patience.found()
 			return true
 		}
 		pause()
 	}
+	r.patience.foundNothing()
 	return false
 }
 

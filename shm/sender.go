@@ -215,12 +215,14 @@ func (s *Sender) full(ctx context.Context) error {
 
 // spin looks for room for a while.
 func (s *Sender) spin() bool {
-	for range s.party.spins {
+	for range s.patience.looks(s.party.spins) {
 		if s.read.Load() != s.freed || s.state.Load()&queueDetached != 0 {
+			s.patience.found()
 			return true
 		}
 		pause()
 	}
+	s.patience.foundNothing()
 	return false
 }
 

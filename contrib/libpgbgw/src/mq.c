@@ -173,6 +173,29 @@ void mq_wake(pgbgw_mq *q)
 	POINT();
 }
 
+/*
+ * While the other end runs on another CPU, a look finds something soon, and even
+ * one that was asleep is back before a long spin is over: then nobody sleeps any
+ * more, which is worth far more than the spin. If it cannot run, as it waits for
+ * this very CPU, each look only keeps it from it. Nobody can tell beforehand: so
+ * who found nothing looks less and less, and looks long now and then, ever more
+ * seldom.
+ */
+int mq_looks(const pgbgw_mq *q)
+{
+	int most = 4 * q->hold.w->spins; /* about twice the cost of a wake-up */
+
+	if (q->vain % 256 == 0 || (q->vain >= 8 && (q->vain & (q->vain - 1)) == 0))
+		return most;
+	return most >> (2 * (q->vain < 3 ? q->vain : 3));
+}
+
+bool mq_found(pgbgw_mq *q, bool found)
+{
+	q->vain = found ? 0 : q->vain + 1;
+	return found;
+}
+
 bool mq_arm_end(pgbgw_mq *q)
 {
 	const struct pgi_slots *slots = &q->hold.w->slots;

@@ -21,6 +21,7 @@ struct pgbgw_mq {
 	bool greeting; /* waits for the other end to attach, and for nothing else */
 	bool broken;   /* the memory is damaged: nothing goes any more */
 	int peer;      /* the eventfd that wakes the other end, or -1 */
+	uint32_t vain; /* spins in a row that found nothing */
 
 	uint64_t at;    /* where in the ring the next byte is */
 	uint64_t total; /* bytes written, or taken, since the queue was made */
@@ -43,6 +44,8 @@ static inline uint64_t mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
 int mq_broken(pgbgw_mq *q);                           /* remembers the damage, keeps the sentence of pgi_fail */
 int mq_usable(const pgbgw_mq *q);
 void mq_wake(pgbgw_mq *q);                            /* the other end, if it waits */
+int mq_looks(const pgbgw_mq *q);                      /* of the next spin: how often */
+bool mq_found(pgbgw_mq *q, bool found);               /* what a spin came to; returns it */
 bool mq_arm_end(pgbgw_mq *q);                         /* raises the flag; whether there is no other end any more */
 int mq_tried(pgbgw_mq *q, bool done);                 /* what a call that must not wait does instead */
 int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline);

@@ -32,15 +32,15 @@ bool mq_may_receive(void *end)
 	return mq_arm_end(q) || (!q->greeting && atomic_load(q->written) - q->total >= q->want);
 }
 
-static bool spin(const pgbgw_mq *q)
+static bool spin(pgbgw_mq *q)
 {
-	for (int i = q->hold.w->spins; i > 0; i--) {
+	for (int i = mq_looks(q); i > 0; i--) {
 		if (atomic_load_explicit(q->written, memory_order_acquire) - q->total >= q->want ||
 		    atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
-			return true;
+			return mq_found(q, true);
 		pgi_pause();
 	}
-	return false;
+	return mq_found(q, false);
 }
 
 /* Looks how much was written: 1 if it is enough. */

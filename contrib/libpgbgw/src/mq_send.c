@@ -86,14 +86,14 @@ bool mq_may_send(void *end)
 	return mq_arm_end(q) || (!q->greeting && atomic_load(q->read) != q->freed);
 }
 
-static bool spin(const pgbgw_mq *q)
+static bool spin(pgbgw_mq *q)
 {
-	for (int i = q->hold.w->spins; i > 0; i--) {
+	for (int i = mq_looks(q); i > 0; i--) {
 		if (atomic_load_explicit(q->read, memory_order_acquire) != q->freed || atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
-			return true;
+			return mq_found(q, true);
 		pgi_pause();
 	}
-	return false;
+	return mq_found(q, false);
 }
 
 /* Returns when there may be room. */
