@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,6 +129,6 @@ func TestModuleSum(t *testing.T) {
 	c.stop("fast")
 	s.exits(1, "bgw_spi_sum_2")
 	if log := s.log.String(); strings.Contains(log, "PANIC") || strings.Contains(log, "signal 11") {
-		t.Error(fmt.Sprint("something crashed"))
+		t.Error("something crashed")
 	}
 }
