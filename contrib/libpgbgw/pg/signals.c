@@ -72,6 +72,8 @@ void BackgroundWorkerUnblockSignals(void)
 /* BGW rows of section 4: SIGTERM of a worker that set no handler. */
 static void worker_die(SIGNAL_ARGS)
 {
+	if (proc_exit_inprogress) /* it ends as it is; exit() within exit() may wait for itself */
+		return;
 	sigprocmask(SIG_SETMASK, &BlockSig, NULL);
 	ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
 			errmsg("terminating background worker \"%s\" due to administrator command", MyBgworkerEntry->bgw_type)));
