@@ -151,6 +151,9 @@ var ofTheWatch = map[string]bool{
 // before.
 var callLine = regexp.MustCompile(`^\[pid +(\d+)\] (\w+)\(`)
 
+// workerFlag tells the making of a worker from that of a thread (CLONE_PARENT_SETTID).
+var workerFlag = regexp.MustCompile(`CLONE_PARENT\b`)
+
 // trace watches the daemon, its launcher and the launcher's children over so
 // many starts. The children are let go as they execute their program.
 func (s *supervisor) trace(starts int) calls {
@@ -173,7 +176,7 @@ func (s *supervisor) trace(starts int) calls {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	c := calls{map[string]int{}, map[string]int{}, map[string]int{}}
+	daemon, tallies := s.cmd.Process.Pid, map[int]*tally{}
 	begun, said := -1, "" // the start under way; -1 before the first whole one
 	for lines := bufio.NewScanner(out); lines.Scan(); said = lines.Text() {
 		m := callLine.FindStringSubmatch(lines.Text())
@@ -181,35 +184,59 @@ func (s *supervisor) trace(starts int) calls {
 			continue
 		}
 		pid, _ := strconv.Atoi(m[1])
-		worker := strings.Contains(lines.Text(), "CLONE_PARENT")
+		t := tallies[pid]
+		if t == nil {
+			t = &tally{of: taskOf(pid, launcher, daemon), calls: map[string]int{}}
+			tallies[pid] = t
+		}
+		worker := workerFlag.MatchString(lines.Text())
 		if m[2] == "clone3" && worker {
 			if begun++; begun == starts {
+				c := calls{map[string]int{}, map[string]int{}, map[string]int{}}
+				c.add(daemon, launcher, tallies)
 				return c
 			}
 		}
 		if begun >= 0 && (m[2] != "clone3" || worker) {
-			c.add(s.cmd.Process.Pid, launcher, pid, m[2])
+			t.calls[m[2]]++
 		}
 	}
 	s.t.Fatalf("strace ended early, in start %d: %s", begun+1, said)
-	return c
+	return calls{}
 }
 
-func (c *calls) add(daemon, launcher, pid int, name string) {
-	task := func(of int) bool {
-		_, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", of, pid))
-		return err == nil
-	}
-	switch {
-	case task(launcher):
-		if !ofTheWatch[name] {
-			c.launcher[name]++
+// A tally is what one thread has called, and whose it was when it was first seen: it
+// may be gone before all that it did has been read.
+type tally struct {
+	of    int // daemon, launcher or 0
+	calls map[string]int
+}
+
+// add sorts the calls of the threads. A child is known by its own session: what
+// else is unknown is a thread that was gone at first sight.
+func (c *calls) add(daemon, launcher int, tallies map[int]*tally) {
+	for _, t := range tallies {
+		for name, n := range t.calls {
+			switch {
+			case t.of == launcher && !ofTheWatch[name]:
+				c.launcher[name] += n
+			case t.of == daemon && !ofTheRuntime[name]:
+				c.daemon[name] += n
+			case t.of == 0 && t.calls["setsid"] > 0:
+				c.child[name] += n
+			}
 		}
-	case !task(daemon):
-		c.child[name]++
-	case !ofTheRuntime[name]:
-		c.daemon[name]++
 	}
+}
+
+// taskOf returns whose thread tid is: the first of processes that has it, or 0.
+func taskOf(tid int, processes ...int) int {
+	for _, of := range processes {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", of, tid)); err == nil {
+			return of
+		}
+	}
+	return 0
 }
 
 // launcherPid is the process of the launcher: of the daemon's children with
