@@ -3,6 +3,7 @@
 queue to another until the first is detached, and then ends. The ring's driver
 registers it; see main.go. ring-member (Go) and c/ring-member.c do the same."""
 
+import errno
 import signal
 import sys
 
@@ -24,7 +25,12 @@ def queue(w, key):
 def main():
     with pgbgw.Worker() as w:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        w.attach()
+        try:
+            w.attach()
+        except pgbgw.Refused as e:
+            if e.errno != errno.ESTALE:
+                raise
+            sys.exit(1)  # the segment crashed meanwhile: start again with the new one
         receiver = queue(w, "in").receiver()
         sender = queue(w, "out").sender()
         try:
