@@ -37,8 +37,8 @@
 // killed with SIGKILL. Only then is the exited function called.
 //
 //   - With [Cgroups], the tree is what is in the worker's cgroup: nothing leaves
-//     it that may not write to another cgroup.procs file. Orphans are reaped by
-//     PID 1.
+//     it that may not write to another cgroup.procs file. A cgroup that somebody
+//     else has removed was empty. Orphans are reaped by PID 1.
 //   - Without, the calling process becomes a child subreaper and the tree is the
 //     leader's session, its process group, and whatever below this process
 //     carries PGBGW_START=<Spec.ID> in its environment or descends from such a
