@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -46,6 +47,7 @@ void procs_create(void)
 
 static void leave(int code, Datum arg)
 {
+	(void)ConditionVariableCancelSleep();
 	SwitchBackToLocalLatch();
 	MyProc->pid = 0;
 	DisownLatch(&MyProc->procLatch);

@@ -9,6 +9,7 @@
 
 #include "storage/latch.h"
 
+#include "segment.h"
 #include "supervisor.h"
 
 pgbgw_worker *the_pgbgw;
@@ -48,18 +49,40 @@ void supervisor_detach(void)
 	the_pgbgw = NULL;
 }
 
-void segments_detach(void)
-{
-}
-
 struct BackgroundWorkerHandle {
 	pgbgw_handle handle;
 };
 
-static void fill(const BackgroundWorker *w, pgbgw_definition *d)
+pgbgw_handle supervisor_handle(const BackgroundWorkerHandle *handle)
 {
-	d->name = w->bgw_name;
-	d->type = w->bgw_type;
+	return handle->handle;
+}
+
+/* Names as the supervisor takes them. */
+struct names {
+	char name[BGW_MAXLEN], type[BGW_MAXLEN];
+};
+
+/*
+ * show copies a name, cut to BGW_MAXLEN - 1 bytes (BGW-017). Bytes that are no text
+ * are "?", as in PostgreSQL's log and process titles (BGW-020).
+ */
+static const char *show(const char *from, char *to)
+{
+	bool text;
+
+	strlcpy(to, from, strnlen(from, BGW_MAXLEN - 1) + 1);
+	text = pgi_is_text(to, strlen(to));
+	for (unsigned char *p = (unsigned char *)to; *p; p++)
+		if (*p < ' ' || *p == 0x7f || (*p >= 0x80 && !text))
+			*p = '?';
+	return to;
+}
+
+static void fill(const BackgroundWorker *w, pgbgw_definition *d, struct names *names)
+{
+	d->name = show(w->bgw_name, names->name);
+	d->type = show(w->bgw_type, names->type);
 	d->flags = (uint32)w->bgw_flags;
 	d->start_time = (uint32)w->bgw_start_time + 1;
 	d->restart_time = w->bgw_restart_time;
@@ -76,16 +99,15 @@ bool RegisterDynamicBackgroundWorker(BackgroundWorker *worker, BackgroundWorkerH
 {
 	pgbgw_definition d = PGBGW_DEFINITION_INIT;
 	BackgroundWorkerHandle *h;
+	struct names names;
 	int error;
 
-	if (handle)
-		*handle = NULL;
 	if (!the_pgbgw) /* as outside of a postmaster */
 		return false;
 	if (!registration_is_sane(worker, ERROR))
 		return false;
 	h = palloc(sizeof *h);
-	fill(worker, &d);
+	fill(worker, &d, &names);
 	error = pgbgw_register(the_pgbgw, &d, &h->handle);
 	if (error == -EINVAL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

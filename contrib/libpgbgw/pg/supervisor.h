@@ -16,6 +16,9 @@ extern pgbgw_worker *the_pgbgw;
 /* supervisor.c: opens the worker, then fills in what it is. */
 extern void supervisor_start(BackgroundWorker *entry);
 
+/* supervisor.c: what libpgbgw calls the worker of a module's handle. */
+extern pgbgw_handle supervisor_handle(const BackgroundWorkerHandle *handle);
+
 /* supervisor.c: the descriptor that says that the supervisor is gone; -1 none. */
 extern int supervisor_death(void);
 

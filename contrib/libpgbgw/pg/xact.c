@@ -7,9 +7,12 @@
 #include "internal.h"
 
 #include "access/xact.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
 #include "utils/snapmgr.h"
 
 #include "connection.h"
+#include "resowner.h"
 
 int XactIsoLevel = XACT_READ_COMMITTED;
 bool XactReadOnly;
@@ -64,6 +67,7 @@ void StartTransactionCommand(void)
 		transaction_started();
 		TopTransactionContext = AllocSetContextCreate(TopMemoryContext, "TopTransactionContext", ALLOCSET_DEFAULT_SIZES);
 		CurTransactionContext = TopTransactionContext;
+		transaction_owner_push();
 	}
 	MemoryContextSwitchTo(CurTransactionContext);
 }
@@ -79,8 +83,10 @@ void transaction_needed(void)
 	begun = true;
 }
 
-static void forget(void)
+static void forget(bool commit)
 {
+	while (TopTransactionResourceOwner)
+		transaction_owner_pop(commit);
 	in_transaction = begun = false;
 	nesting = 0;
 	active = 0;
@@ -114,18 +120,26 @@ void CommitTransactionCommand(void)
 	if (begun)
 		commit_in_server();
 	call_back(XACT_EVENT_COMMIT);
-	forget();
+	forget(true);
+}
+
+/* What a failed transaction may have held in shared memory. */
+static void let_go(void)
+{
+	LWLockReleaseAll();
+	(void)ConditionVariableCancelSleep();
 }
 
 void AbortCurrentTransaction(void)
 {
 	if (!in_transaction)
 		return;
+	let_go();
 	call_back(XACT_EVENT_ABORT);
 	InterruptHoldoffCount = 0;
 	if (begun && PQstatus(connection()) == CONNECTION_OK)
 		connection_command("ROLLBACK");
-	forget();
+	forget(false);
 }
 
 void AbortOutOfAnyTransaction(void)
@@ -184,6 +198,7 @@ void BeginInternalSubTransaction(const char *name)
 	savepoint("SAVEPOINT");
 	CurTransactionContext = AllocSetContextCreate(CurTransactionContext, "CurTransactionContext", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(CurTransactionContext);
+	transaction_owner_push();
 }
 
 /* leave goes one level up; what the subtransaction allocated stays until the parent ends when keep is set. */
@@ -192,6 +207,7 @@ static void leave(bool keep)
 	MemoryContext gone = CurTransactionContext;
 
 	nesting--;
+	transaction_owner_pop(keep);
 	CurTransactionContext = MemoryContextGetParent(gone);
 	MemoryContextSwitchTo(CurTransactionContext);
 	if (!keep)
@@ -210,6 +226,7 @@ void RollbackAndReleaseCurrentSubTransaction(void)
 {
 	if (nesting == 0)
 		elog(FATAL, "RollbackAndReleaseCurrentSubTransaction: unexpected state STARTED");
+	let_go();
 	savepoint("ROLLBACK TO SAVEPOINT");
 	savepoint("RELEASE SAVEPOINT");
 	spi_subtransaction_aborted(nesting);

@@ -94,10 +94,11 @@ static pgbgw_mq *new_end(unsigned char *memory, const struct layout *l, enum pgb
 	return q;
 }
 
-int pgbgw_mq_attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role role, pgbgw_mq **to)
+/* mine: what the end's party word has to be, 0 or, where it was given to this process, its own party. */
+static int attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role role, uint64_t mine, pgbgw_mq **to)
 {
 	struct layout l = { 0 };
-	uint64_t none = 0;
+	uint64_t none = mine;
 	pgbgw_mq *q;
 	int r;
 
@@ -123,6 +124,50 @@ int pgbgw_mq_attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_ro
 	mq_wake(q); /* it may wait for this */
 	*to = q;
 	return 0;
+}
+
+int pgbgw_mq_attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role role, pgbgw_mq **to)
+{
+	return attach(w, memory, size, role, 0, to);
+}
+
+size_t mq_size(void *memory)
+{
+	uint64_t ring = atomic_load(pgi_word64(memory, 8));
+
+	return (size_t)(ring + (ring < PGBGW_WIDE_QUEUE - sizeof(struct pgbgw_wide_queue_header) ? 56 : sizeof(struct pgbgw_wide_queue_header)));
+}
+
+int mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party)
+{
+	bool sends = role == PGBGW_MQ_SENDER;
+	uint32_t waits = sends ? PGBGW_QUEUE_RECEIVER_WAITS : PGBGW_QUEUE_SENDER_WAITS;
+	uint64_t none = 0;
+	int r = pgi_party_ready(w);
+
+	if (r < 0)
+		return r;
+	if (!atomic_compare_exchange_strong(pgi_word64(memory, sends ? 16 : 24), &none, party))
+		return pgi_fail(EBUSY, "the queue has a %s: slot %u", sends ? "sender" : "receiver", pgi_party_slot(none));
+	if (atomic_fetch_and(pgi_word32(memory, 32), ~waits) & waits)
+		pgi_ring(w, atomic_load(pgi_word64(memory, sends ? 24 : 16)));
+	return 0;
+}
+
+uint64_t mq_party(void *memory, enum pgbgw_mq_role role) { return atomic_load(pgi_word64(memory, role == PGBGW_MQ_SENDER ? 16 : 24)); }
+
+int mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to)
+{
+	int r = pgi_party_ready(w);
+
+	*to = NULL;
+	return r < 0 ? r : attach(w, memory, mq_size(memory), role, w->party, to);
+}
+
+void mq_abandon(pgbgw_mq *q)
+{
+	if (!atomic_exchange(&q->hold.gone, true))
+		mark_detached(q);
 }
 
 void pgbgw_mq_set_handle(pgbgw_mq *q, pgbgw_handle h)

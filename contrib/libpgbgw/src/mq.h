@@ -50,6 +50,16 @@ bool mq_arm_end(pgbgw_mq *q);                         /* raises the flag; whethe
 int mq_tried(pgbgw_mq *q, bool done);                 /* what a call that must not wait does instead */
 int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline);
 
+/*
+ * For PostgreSQL's shm_mq, where an end is given to a process first and attached
+ * by it afterwards, and nobody tells the size again.
+ */
+size_t mq_size(void *memory); /* of a queue; one of 3,768 to 4,095 bytes is taken for a larger one */
+int mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party); /* -EBUSY */
+uint64_t mq_party(void *memory, enum pgbgw_mq_role role); /* to whom the end is given; 0: nobody */
+int mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to); /* the end that is given to this process */
+void mq_abandon(pgbgw_mq *q); /* detaches without showing what was not flushed */
+
 bool mq_may_send(void *q); /* raises the flag, and looks for room */
 void mq_publish(pgbgw_mq *q);
 bool mq_may_receive(void *q);

@@ -30,10 +30,23 @@ extern int bgw_spi_assigned; /* what the assign hook saw last */
 /* module.c: entry points of the workers. */
 extern PGDLLEXPORT void bgw_spi_sum_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_probe_main(Datum arg);
+extern PGDLLEXPORT void bgw_spi_shared_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_child_main(Datum arg);
 
 /* probe.c: one observation. */
 extern void saw(const char *subject, const char *format, ...) pg_attribute_printf(2, 3);
+
+/* probe.c: all of them go to the table. */
+extern void write_down(void);
+
+/* probe_workers.c: registers a child that does what it is told, in this process's name; its handle. */
+extern struct BackgroundWorkerHandle *child(const char *what, Datum arg, int restart_time);
+
+/* probe_workers.c: runs try in its own PG_TRY and notes the error that it raises. */
+extern void probe_error(const char *subject, void (*try)(void));
+
+/* child.c: what the workers of the module share in fixed memory. */
+extern void request_shared(void);
 
 /* The parts of the probe. */
 extern void probe_memory(void);
@@ -46,5 +59,9 @@ extern void probe_types(void);
 extern void probe_process(void);
 extern void probe_neighbours(void);
 extern void probe_parameters(void);
+extern void probe_workers(void);
+extern void probe_segments(void);
+extern void probe_queues(void);
+extern void probe_together(void);
 
 #endif

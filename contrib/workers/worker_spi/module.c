@@ -21,7 +21,7 @@ int bgw_spi_color;
 int bgw_spi_checked;
 int bgw_spi_assigned;
 static int workers;
-static bool probe;
+static bool probe, shared;
 
 static const struct config_enum_entry colors[] = {
 	{ "red", 1, false }, { "green", 2, false }, { "grey", 3, true }, { NULL, 0, false },
@@ -65,6 +65,8 @@ static void define_start_parameters(void)
 	DefineCustomStringVariable("bgw_spi.database", "Where to sum.", NULL, &bgw_spi_database, "postgres", PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("bgw_spi.role", "Who sums.", NULL, &bgw_spi_role, NULL, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("bgw_spi.workers", "How many sum.", NULL, &workers, 2, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("bgw_spi.shared", "Whether the probe of shared memory runs.", NULL, &shared, false, PGC_POSTMASTER, 0,
+				 NULL, NULL, NULL);
 	DefineCustomBoolVariable("bgw_spi.probe", "Whether the probe runs.", NULL, &probe, false, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
@@ -89,6 +91,11 @@ void _PG_init(void)
 		return;
 	define_start_parameters();
 	MarkGUCPrefixReserved("bgw_spi");
+	request_shared();
+	if (shared) {
+		fill(&w, "bgw_spi shared", "bgw_spi_shared_main");
+		RegisterBackgroundWorker(&w);
+	}
 	if (probe) {
 		fill(&w, "bgw_spi probe", "bgw_spi_probe_main");
 		w.bgw_main_arg = UInt64GetDatum(UINT64CONST(0x1122334455667788));

@@ -33,12 +33,13 @@ void saw(const char *subject, const char *format, ...)
 			break;
 		enlargeStringInfo(&text, more);
 	}
+	elog(DEBUG1, "%s: %s", subject, text.data);
 	subjects = lappend(subjects, pstrdup(subject));
 	values = lappend(values, text.data);
 	MemoryContextSwitchTo(old);
 }
 
-static void write_down(void)
+void write_down(void)
 {
 	Oid types[3] = { INT4OID, TEXTOID, TEXTOID };
 	SPIPlanPtr plan;
@@ -73,6 +74,20 @@ void bgw_spi_probe_main(Datum arg)
 	probe_cursors();
 	probe_transactions();
 	probe_types();
+	saw("end", "-");
+	write_down();
+	proc_exit(0);
+}
+
+/* The second probe: other workers, and what is shared with them. */
+void bgw_spi_shared_main(Datum arg)
+{
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(bgw_spi_database, bgw_spi_role, 0);
+	probe_workers();
+	probe_segments();
+	probe_queues();
+	probe_together();
 	saw("end", "-");
 	write_down();
 	proc_exit(0);

@@ -1,0 +1,42 @@
+package main
+
+import "testing"
+
+// TestModuleShared has a module's worker register others and share memory with
+// them, inside PostgreSQL and beside it, and what it sees has to be the same:
+// BGW-017 to BGW-019, BGW-024 and BGW-028 to BGW-036 of dynamic workers, BGW-133 and
+// BGW-135 to BGW-150, BGW-153, BGW-157 and BGW-158 of segments, tables,
+// queues, locks, condition variables and barriers.
+func TestModuleShared(t *testing.T) {
+	dir := needModules(t)
+	const table = "CREATE TABLE observed (n integer, subject text, value text)"
+	parameters := map[string]string{"bgw_spi.shared": "on", "bgw_spi.workers": "0"}
+
+	inside := newCluster(t, moduleConf(dir, nil)...)
+	inside.start()
+	inside.query(table)
+	inside.stop("fast")
+	inside.set(moduleConf(dir, parameters)...)
+	inside.start()
+	want := inside.observed()
+
+	outside := newCluster(t)
+	outside.start()
+	outside.query(table)
+	beside(t, outside.block("main")+"max_worker_processes = 8\n"+modulesBlock(dir, parameters), "")
+	got := outside.observed()
+
+	t.Logf("%d observations", len(want))
+	for i := range max(len(got), len(want)) {
+		g, w := "nothing", "nothing"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			t.Errorf("inside  %s\noutside %s", w, g)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+/*
+ * The children of the probe: each does what bgw_extra says. And the fixed shared
+ * memory of the module.
+ */
+#include "bgw_spi.h"
+
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+
+#include "child.h"
+
+struct shared *shared;
+static shmem_startup_hook_type next_startup;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type next_request;
+#endif
+
+static void request(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (next_request)
+		next_request();
+#endif
+	RequestAddinShmemSpace(sizeof *shared);
+	RequestNamedLWLockTranche("bgw_spi", 2);
+}
+
+static void startup(void)
+{
+	bool found;
+
+	if (next_startup)
+		next_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("bgw_spi", sizeof *shared, &found);
+	if (!found) {
+		memset(shared, 0, sizeof *shared);
+		shared->lock = &GetNamedLWLockTranche("bgw_spi")[1].lock;
+		SpinLockInit(&shared->spin);
+		ConditionVariableInit(&shared->changed);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void request_shared(void)
+{
+#if PG_VERSION_NUM >= 150000
+	next_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	next_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child)
+{
+	shm_toc *toc = shm_toc_attach(TOC_MAGIC, dsm_segment_address(seg));
+	shm_mq *to = shm_toc_lookup(toc, KEY_THERE, false), *from = shm_toc_lookup(toc, KEY_BACK, false);
+
+	if (child) {
+		shm_mq_set_receiver(to, MyProc);
+		shm_mq_set_sender(from, MyProc);
+	} else {
+		shm_mq_set_sender(to, MyProc);
+		shm_mq_set_receiver(from, MyProc);
+	}
+	*there = shm_mq_attach(to, seg, NULL);
+	*back = shm_mq_attach(from, seg, NULL);
+}
+
+/* echo sends back what comes, at most so many messages; -1 all. */
+static void echo(Datum arg, int most)
+{
+	dsm_segment *seg = dsm_attach(DatumGetUInt32(arg));
+	shm_mq_handle *there, *back;
+	Size n;
+	void *data;
+
+	if (!seg)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the segment is gone")));
+	open_queues(seg, &there, &back, true);
+	while (most-- != 0 && shm_mq_receive(there, &n, &data, false) == SHM_MQ_SUCCESS)
+		if (shm_mq_send(back, n, data, false, true) != SHM_MQ_SUCCESS)
+			break;
+	dsm_detach(seg);
+}
+
+static void count(int times)
+{
+	int i;
+	bool elected;
+
+	for (i = 0; i < times; i++) {
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		shared->locked++;
+		LWLockRelease(shared->lock);
+		SpinLockAcquire(&shared->spin);
+		shared->spun++;
+		SpinLockRelease(&shared->spin);
+	}
+	elected = BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	NOTE(shared->elected += elected; shared->done++);
+}
+
+static void wait_for_ever(void)
+{
+	for (;;) {
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void tell(Datum arg)
+{
+	BackgroundWorker *me = MyBgworkerEntry;
+
+	shared->arg = DatumGetInt64(arg);
+	shared->notify_pid = me->bgw_notify_pid;
+	strlcpy(shared->name, me->bgw_name, sizeof shared->name);
+	strlcpy(shared->type, me->bgw_type, sizeof shared->type);
+	memcpy(shared->extra, me->bgw_extra, sizeof shared->extra);
+	NOTE(shared->starts++);
+}
+
+void bgw_spi_child_main(Datum arg)
+{
+	const char *what = MyBgworkerEntry->bgw_extra;
+
+	BackgroundWorkerUnblockSignals();
+	if (strcmp(what, "echo") == 0)
+		echo(arg, -1);
+	else if (strcmp(what, "echo three") == 0)
+		echo(arg, 3);
+	else if (strcmp(what, "count") == 0)
+		count(DatumGetInt32(arg));
+	else
+		tell(arg);
+	if (strcmp(what, "exit 1") == 0)
+		proc_exit(1);
+	if (strcmp(what, "error") == 0)
+		elog(ERROR, "as was wanted");
+	if (strcmp(what, "wait") == 0 || (strcmp(what, "fail once") == 0 && shared->starts > 1))
+		wait_for_ever();
+	if (strcmp(what, "fail once") == 0)
+		proc_exit(1);
+	proc_exit(0);
+}

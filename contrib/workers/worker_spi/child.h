@@ -1,0 +1,52 @@
+/*
+ * Between the probe's children and those who register them: the memory of
+ * shmem_startup_hook, and the contents of a dynamic segment.
+ */
+#ifndef BGW_SPI_CHILD_H
+#define BGW_SPI_CHILD_H
+
+#include "storage/barrier.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "storage/shm_mq.h"
+#include "storage/shm_toc.h"
+#include "storage/spin.h"
+
+struct shared {
+	LWLock *lock; /* of the requested tranche: pointers are good in fixed memory */
+	slock_t spin;
+	ConditionVariable changed;
+	Barrier barrier;
+	int starts, done, elected;
+	int locked, spun; /* counted under the lock, and under the spinlock */
+	int64 arg;        /* what the last child was given */
+	int notify_pid;
+	char name[BGW_MAXLEN], type[BGW_MAXLEN], extra[BGW_EXTRALEN];
+};
+extern struct shared *shared;
+
+/* note changes something of the shared memory and wakes who waits for it. */
+#define NOTE(change)                                 \
+	do {                                         \
+		SpinLockAcquire(&shared->spin);      \
+		change;                              \
+		SpinLockRelease(&shared->spin);      \
+		ConditionVariableBroadcast(&shared->changed); \
+	} while (0)
+
+/* until waits for a condition of the shared memory, which must be volatile. */
+#define UNTIL(condition)                                                              \
+	do {                                                                          \
+		volatile struct shared *s = shared;                                   \
+		ConditionVariablePrepareToSleep(&shared->changed);                    \
+		while (!(condition))                                                  \
+			ConditionVariableSleep(&shared->changed, PG_WAIT_EXTENSION);  \
+		ConditionVariableCancelSleep();                                       \
+	} while (0)
+
+enum { TOC_MAGIC = 0x50674277, KEY_THERE = 1, KEY_BACK, KEY_COUNT };
+
+/* child.c: attaches to both queues of a segment. */
+extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);
+
+#endif
