@@ -12,6 +12,7 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 
+#include "storage/proc.h"
 #include "connection.h"
 
 static PGconn *session;
@@ -316,6 +317,7 @@ static void learn_session(void)
 			   "WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user", -1, NULL, NULL);
 	if (PQntuples(r) == 1) {
 		MyDatabaseId = (Oid)strtoul(PQgetvalue(r, 0, 0), NULL, 10);
+		MyProc->databaseId = MyDatabaseId;
 		MyDatabaseTableSpace = (Oid)strtoul(PQgetvalue(r, 0, 1), NULL, 10);
 		authenticated_id = user_id = (Oid)strtoul(PQgetvalue(r, 0, 2), NULL, 10);
 		is_superuser = *PQgetvalue(r, 0, 3) == 't';

@@ -104,13 +104,15 @@ static void probe_life(void)
 	BackgroundWorkerHandle *h = child("wait", 0, BGW_NEVER_RESTART);
 	const char *type;
 
-	saw("startup", "%s %d", statuses[WaitForBackgroundWorkerStartup(h, &pid)], pid > 0);
+	saw("startup", "%s", statuses[WaitForBackgroundWorkerStartup(h, &pid)]);
+	saw("its pid", "%d", pid > 0);
 	UNTIL(s->starts > starts);
-	saw("BGW-028", "%s %d", statuses[GetBackgroundWorkerPid(h, &again)], again == pid);
+	saw("BGW-028", "%s", statuses[GetBackgroundWorkerPid(h, &again)]);
+	saw("the same pid", "%d", again == pid);
 	saw("startup again", "%s", statuses[WaitForBackgroundWorkerStartup(h, &again)]);
 	type = GetBackgroundWorkerTypeByPid(pid);
 	saw("type by pid", "%s", type ? type : "-");
-	saw("process", "%d", BackendPidGetProc(pid) != NULL && BackendPidGetProc(pid)->pid == pid);
+	saw("without a connection", "%d", BackendPidGetProc(pid) == NULL);
 	TerminateBackgroundWorker(h);
 	saw("terminated", "%s", stopped(h));
 	saw("BGW-029", "%s", statuses[GetBackgroundWorkerPid(h, &again)]);
@@ -128,7 +130,8 @@ static void probe_ends(void)
 	for (int i = 0; i < (int)lengthof(ends); i++) {
 		shared->starts = 0;
 		h = child(ends[i], 0, BGW_NEVER_RESTART);
-		saw(ends[i], "%s %d", stopped(h), shared->starts);
+		saw(ends[i], "%s", stopped(h));
+		saw("starts", "%d", shared->starts);
 	}
 	fill(&w, "-");
 	strcpy(w.bgw_function_name, "no_such_function");
