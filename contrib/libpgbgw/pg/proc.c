@@ -95,14 +95,8 @@ void SwitchBackToLocalLatch(void)
 /* As in PostgreSQL, a worker that has no connection is nobody's backend. */
 PGPROC *BackendPidGetProc(int pid)
 {
-<<<<<<< HEAD
 	for (uint32 slot = 0; pid != 0 && slot < (uint32)max_worker_processes; slot++)
-		if (proc_of(slot)->pid == pid)
+		if (proc_of(slot)->pid == pid && OidIsValid(proc_of(slot)->databaseId))
 			return proc_of(slot);
-=======
-	for (int i = 0; pid != 0 && i < max_worker_processes; i++)
-		if (procs[i].pid == pid && OidIsValid(procs[i].databaseId))
-			return &procs[i];
->>>>>>> a52c94e (worker_spi: probe of dynamic workers and of shared memory; a worker without a connection is nobody's backend)
 	return NULL;
 }
