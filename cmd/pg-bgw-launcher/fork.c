@@ -99,6 +99,8 @@ int fork_worker(const struct request *r, const struct inherited *in, int ruleset
 {
 	struct clone_args args = { .flags = CLONE_PARENT };
 	struct birth b = { r, in, ruleset };
+	sigset_t all, before;
+	int error;
 	long pid;
 
 	if (r->cgroup >= 0) {
@@ -112,8 +114,18 @@ int fork_worker(const struct request *r, const struct inherited *in, int ruleset
 		pid = clone_sharing(&args, born, &b);
 		return pid < 0 ? (int)-pid : 0;
 	}
+	/*
+	 * As in PostgreSQL a worker of a module is born with its signals blocked: a SIGTERM
+	 * before it has handlers would be the crash of its segment. The module's code unblocks them.
+	 */
+	sigfillset(&all);
+	if (r->flags & FLAG_MODULE)
+		sigprocmask(SIG_BLOCK, &all, &before);
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid == 0)
 		born(&b);
-	return pid < 0 ? errno : 0;
+	error = pid < 0 ? errno : 0;
+	if (r->flags & FLAG_MODULE)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return error;
 }
