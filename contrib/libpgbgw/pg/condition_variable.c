@@ -39,6 +39,8 @@ void ConditionVariablePrepareToSleep(ConditionVariable *cv)
 {
 	int me = NUMBER_OF(MyProc);
 
+	if ((uint32)me >= ProcGlobal->allProcCount) /* the list's links are in one array */
+		elog(ERROR, "condition variables are for workers of the first %u slots", ProcGlobal->allProcCount);
 	if (target)
 		ConditionVariableCancelSleep();
 	target = cv;
