@@ -312,13 +312,34 @@ func (p *pgbgw) told(ctx context.Context, handles map[dbusapi.Handle]bool) error
 			switch {
 			case !ok:
 				return errors.New("the bus is gone")
-			case e.Kind == dbusapi.EventMissed:
-				return errors.New("notices were missed")
+			case e.Kind == dbusapi.EventMissed: // nobody read during the restarts before
+				if err := p.lookAgain(ctx, handles); err != nil {
+					return err
+				}
 			case e.Kind == dbusapi.EventStateChanged && e.Change.Status == dbusapi.StatusStopped:
 				delete(handles, e.Handle)
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("not told that %d workers stopped: %w", len(handles), context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// lookAgain takes out those that have stopped, as a client does that was too
+// slow for its notices.
+func (p *pgbgw) lookAgain(ctx context.Context, handles map[dbusapi.Handle]bool) error {
+	workers, err := p.client.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	there := map[dbusapi.Handle]bool{}
+	for _, w := range workers {
+		there[w.Handle] = w.Status != dbusapi.StatusStopped
+	}
+	for h := range handles {
+		if !there[h] {
+			delete(handles, h)
 		}
 	}
 	return nil
