@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#include "mb/pg_wchar.h"
 #include "storage/ipc.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -17,8 +16,6 @@
 
 static PGconn *session;
 
-static Oid authenticated_id, user_id;
-static bool is_superuser;
 
 bool connected(void)
 {
@@ -315,13 +312,8 @@ static void learn_session(void)
 	connection_command("SET DateStyle TO 'ISO'");
 	r = connection_run("SELECT d.oid, d.dattablespace, r.oid, r.rolsuper FROM pg_catalog.pg_database d, pg_catalog.pg_roles r "
 			   "WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user", -1, NULL, NULL);
-	if (PQntuples(r) == 1) {
-		MyDatabaseId = (Oid)strtoul(PQgetvalue(r, 0, 0), NULL, 10);
-		MyProc->databaseId = MyDatabaseId;
-		MyDatabaseTableSpace = (Oid)strtoul(PQgetvalue(r, 0, 1), NULL, 10);
-		authenticated_id = user_id = (Oid)strtoul(PQgetvalue(r, 0, 2), NULL, 10);
-		is_superuser = *PQgetvalue(r, 0, 3) == 't';
-	}
+	if (PQntuples(r) == 1)
+		identity_set(r);
 	PQclear(r);
 }
 
@@ -375,41 +367,4 @@ void BackgroundWorkerInitializeConnectionByOid(Oid dboid, Oid useroid, uint32 fl
 			ereport(FATAL, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION), errmsg("role with OID %u does not exist", useroid)));
 	}
 	BackgroundWorkerInitializeConnection(dbname, username, flags);
-}
-
-Oid GetUserId(void)
-{
-	return user_id;
-}
-
-Oid GetSessionUserId(void)
-{
-	return authenticated_id;
-}
-
-Oid GetOuterUserId(void)
-{
-	return user_id;
-}
-
-Oid GetAuthenticatedUserId(void)
-{
-	return authenticated_id;
-}
-
-bool superuser(void)
-{
-	return is_superuser;
-}
-
-int GetDatabaseEncoding(void)
-{
-	const char *name = session ? PQparameterStatus(session, "server_encoding") : NULL;
-
-	return name ? pg_char_to_encoding(name) : PG_UTF8;
-}
-
-const char *GetDatabaseEncodingName(void)
-{
-	return pg_encoding_to_char(GetDatabaseEncoding());
 }

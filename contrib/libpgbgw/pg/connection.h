@@ -27,6 +27,9 @@ extern PGresult *connection_describe(const char *name);
 /* connection_command runs a command whose result does not matter. */
 extern void connection_command(const char *command);
 
+/* identity.c: a row of database, tablespace, role and whether it is a superuser. */
+extern void identity_set(const PGresult *r);
+
 /* xact.c: begins the server's transaction where StartTransactionCommand has not yet had to. */
 extern void transaction_needed(void);
 
