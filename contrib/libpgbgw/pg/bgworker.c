@@ -8,11 +8,15 @@
 
 #include "supervisor.h"
 
+/* Two sizes that are the same: what is shown of a name fits into an entry. */
+StaticAssertDecl(sizeof(((struct pgbgw_host_entry *)0)->name) == BGW_MAXLEN, "name");
+StaticAssertDecl(sizeof(((struct pgbgw_host_entry *)0)->type) == BGW_MAXLEN, "type");
+
 static void to_entry(const BackgroundWorker *w, struct pgbgw_host_entry *e)
 {
 	memset(e, 0, sizeof *e);
-	strlcpy(e->name, w->bgw_name, sizeof e->name);
-	strlcpy(e->type, w->bgw_type, sizeof e->type);
+	registration_text(w->bgw_name, e->name);
+	registration_text(w->bgw_type, e->type);
 	strlcpy(e->library, w->bgw_library_name, sizeof e->library);
 	strlcpy(e->function, w->bgw_function_name, sizeof e->function);
 	memcpy(e->extra, w->bgw_extra, sizeof e->extra);

@@ -64,10 +64,11 @@ struct names {
 };
 
 /*
- * show copies a name, cut to BGW_MAXLEN - 1 bytes (BGW-017). Bytes that are no text
- * are "?", as in PostgreSQL's log and process titles (BGW-020).
+ * registration_text copies a name, cut to BGW_MAXLEN - 1 bytes (BGW-017). Bytes that are no text
+ * are "?", as in PostgreSQL's log and process titles (BGW-020): a module that does not
+ * know of bgw_type has whatever lay there.
  */
-static const char *show(const char *from, char *to)
+const char *registration_text(const char *from, char *to)
 {
 	bool text;
 
@@ -81,8 +82,8 @@ static const char *show(const char *from, char *to)
 
 static void fill(const BackgroundWorker *w, pgbgw_definition *d, struct names *names)
 {
-	d->name = show(w->bgw_name, names->name);
-	d->type = show(w->bgw_type, names->type);
+	d->name = registration_text(w->bgw_name, names->name);
+	d->type = registration_text(w->bgw_type, names->type);
 	d->flags = (uint32)w->bgw_flags;
 	d->start_time = (uint32)w->bgw_start_time + 1;
 	d->restart_time = w->bgw_restart_time;

@@ -29,4 +29,7 @@ extern void supervisor_detach(void);
 /* bgworker.c: checks what PostgreSQL checks, reports at level and returns false, or completes the entry. */
 extern bool registration_is_sane(BackgroundWorker *w, int level);
 
+/* supervisor.c: a name as it is registered; to has BGW_MAXLEN bytes. */
+extern const char *registration_text(const char *from, char *to);
+
 #endif
