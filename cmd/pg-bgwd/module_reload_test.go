@@ -97,6 +97,21 @@ func TestModuleLibrariesChange(t *testing.T) {
 	}
 }
 
+// TestModuleLabels: a file that takes the label of a module's worker gets it, and
+// the module's has another one.
+func TestModuleLabels(t *testing.T) {
+	dir := needModules(t)
+	parameters := map[string]string{"bgw_rows.statics": "one=wait", "bgw_spi.workers": "0"}
+	s := beside(t, modulesBlock(dir, parameters, "bgw_rows"), "")
+	s.says("one: waits")
+	s.file("workers.d/20.hcl", moduleWorker("one", "wait", "type", `"of a file"`))
+	s.again(true)
+	s.wait("the file's worker", func() bool { w := s.worker("one"); return w.State == "running" && w.Definition.Type == "of a file" })
+	if w := s.state("one-2", "running"); w.Definition.Type == "of a file" {
+		t.Errorf("the module's worker is %+v", w)
+	}
+}
+
 // TestModuleSum is a module's daily work: it makes its table, adds what it finds when
 // it is told to look, and again after its pause, which a reload changes; SIGTERM
 // ends it, and so does the server's end.

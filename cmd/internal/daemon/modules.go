@@ -28,10 +28,10 @@ import (
 type modules struct {
 	daemon *Daemon
 
-	mu      sync.Mutex
-	closed  bool
-	hosts   map[string]*host // by segment
-	defined []*units.Worker  // what the modules of the main segment registered
+	mu         sync.Mutex
+	closed     bool
+	hosts      map[string]*host      // by segment
+	registered []launch.Registration // by the modules of the main segment
 }
 
 // A host is one launcher with modules.
@@ -102,24 +102,24 @@ func optionsOf(c *config.Config) (moduleOptions, error) {
 	}, err
 }
 
-// configure makes c what modules are started with. Launchers of other options
-// are replaced when the next worker needs one; running workers stay.
-func (m *modules) configure(c *config.Config) error {
-	if err := m.writeSettings(settingsText(c.Settings.Parameters)); err != nil {
-		return err
-	}
+// configure has the modules of the configuration that holds loaded. Launchers of
+// other options are replaced when the next worker needs one; running workers
+// stay. A launcher that cannot be started now is tried again by the next worker
+// and the next reload.
+func (m *modules) configure(c *config.Config) {
 	if len(c.Settings.SharedPreloadLibraries) == 0 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.defined = nil
+		m.registered = nil
 		if h := m.hosts[moduleSegment]; h != nil && h.options.libraries != "" {
 			delete(m.hosts, moduleSegment) // what it says from now on does not count
 			go h.end()
 		}
-		return nil
+		return
 	}
-	_, err := m.host(moduleSegment, 0)
-	return err
+	if _, err := m.host(moduleSegment, 0); err != nil {
+		m.daemon.log.Error("cannot load the modules", "error", err)
+	}
 }
 
 // settingsPath is where the modules' parameters are for them to read.
@@ -136,9 +136,9 @@ func settingsText(values map[string]string) string {
 	return b.String()
 }
 
-// writeSettings replaces the file at once: who reads it sees the old or the new one.
-func (m *modules) writeSettings(text string) error {
-	path := m.settingsPath()
+// writeSettings gives modules the parameters that c has. It replaces the file at once: who reads it sees the old or the new one.
+func (m *modules) writeSettings(c *config.Config) error {
+	path, text := m.settingsPath(), settingsText(c.Settings.Parameters)
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
@@ -220,7 +220,7 @@ func (m *modules) start(segment string, incarnation uint64, o moduleOptions) (*h
 		registered := h.pending
 		h.pending = nil
 		if segment == moduleSegment {
-			go m.define(h, registered)
+			go m.hear(h, registered)
 		}
 	}
 	h.launcher, err = launch.New(launcherPath(), launch.Options{
@@ -234,31 +234,17 @@ func (m *modules) start(segment string, incarnation uint64, o moduleOptions) (*h
 	return h, nil
 }
 
-// define makes what the modules of h registered definitions: what they registered
+// hear makes what the modules of h registered definitions: what they registered
 // before is updated, and what they do not register any more is gone. A launcher
 // that has been replaced meanwhile is not heard.
-func (m *modules) define(h *host, registered []launch.Registration) {
+func (m *modules) hear(h *host, registered []launch.Registration) {
 	d := m.daemon
 	d.reloads.Lock()
 	defer d.reloads.Unlock()
-	var workers []*units.Worker
-	labels := map[string]bool{}
-	for _, w := range d.config().Workers {
-		labels[w.Label] = true
-	}
-	for _, r := range registered {
-		w, err := d.moduleWorker(r, labels)
-		if err != nil { // as PostgreSQL: said, skipped, and all the rest goes on
-			d.log.Log(d.ctx, journal.LevelNotice, "a module's registration was refused", "library", r.Library, "name", r.Name, "error", err)
-			continue
-		}
-		labels[w.Label] = true
-		workers = append(workers, w)
-	}
 	m.mu.Lock()
 	current := m.hosts[moduleSegment] == h
 	if current {
-		m.defined = workers
+		m.registered = registered
 	}
 	m.mu.Unlock()
 	if !current {
@@ -269,11 +255,24 @@ func (m *modules) define(h *host, registered []launch.Registration) {
 	}
 }
 
-// definitions are what the modules registered.
-func (m *modules) definitions() []*units.Worker {
+// definitions are what the modules registered, as workers whose labels are not
+// among those taken, and as the configuration that holds would have them.
+func (m *modules) definitions(taken map[string]bool) []*units.Worker {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.defined
+	registered := m.registered
+	m.mu.Unlock()
+	d := m.daemon
+	var workers []*units.Worker
+	for _, r := range registered {
+		w, err := d.moduleWorker(r, taken)
+		if err != nil { // as PostgreSQL: said, skipped, and all the rest goes on
+			d.log.Log(d.ctx, journal.LevelNotice, "a module's registration was refused", "library", r.Library, "name", r.Name, "error", err)
+			continue
+		}
+		taken[w.Label] = true
+		workers = append(workers, w)
+	}
+	return workers
 }
 
 // moduleWorker makes a worker of a registration. Its label is its name as far as

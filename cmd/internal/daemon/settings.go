@@ -57,8 +57,14 @@ func (d *Daemon) load() (*config.Config, error) {
 	return c, nil
 }
 
-// apply makes c what holds: nothing in it can fail any more.
+// apply makes c what holds. What can fail comes first, and then nothing has changed.
 func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
+	if err := d.modules.writeSettings(c); err != nil {
+		return supervise.ReloadResult{}, err
+	}
+	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
+		return supervise.ReloadResult{}, err
+	}
 	d.segments.configure(c.Segments)
 	d.dynamics.configure(dynamicLimits{
 		perWorker: c.Settings.MaxDynamicSegmentsPerWorker, perUser: c.Settings.MaxDynamicSegments, bytes: c.Settings.DynamicMemoryMax,
@@ -67,12 +73,7 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 	if d.opts.LogLevel == nil {
 		d.level.Set(c.Settings.LogLevel)
 	}
-	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
-		return supervise.ReloadResult{}, err
-	}
-	if err := d.modules.configure(c); err != nil {
-		return supervise.ReloadResult{}, err
-	}
+	d.modules.configure(c)
 	r, err := d.define(c)
 	d.watchServers(c)
 	return r, err
@@ -80,15 +81,15 @@ func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
 
 // define gives the supervisor the definitions of c and of the modules.
 func (d *Daemon) define(c *config.Config) (supervise.ReloadResult, error) {
-	workers := make([]*units.Worker, len(c.Workers))
+	workers, labels := make([]*units.Worker, len(c.Workers)), map[string]bool{}
 	for i := range c.Workers {
 		w := c.Workers[i]
 		if w.Server == "" {
 			w.Server = d.defaultServer()
 		}
-		workers[i] = &w
+		workers[i], labels[w.Label] = &w, true
 	}
-	workers = append(workers, d.modules.definitions()...)
+	workers = append(workers, d.modules.definitions(labels)...)
 	return d.supervisor.Reload(workers, supervise.Settings{
 		MaxWorkerProcesses: c.Settings.MaxWorkerProcesses,
 		MaxParallelWorkers: c.Settings.MaxParallelWorkers,
