@@ -257,9 +257,13 @@ func (c *Condition) takePlace() *conditionWords {
 		if w == c.party.word || !c.party.dead(w) {
 			continue
 		}
+		t := p.ticket.Load()
+		if p.party.Load() != w {
+			continue // somebody was faster: the ticket is that of one who lives
+		}
 		// First, so that no signal goes to the ticket of a dead one who seems
 		// to live.
-		if t := p.ticket.Load(); t != 0 {
+		if t != 0 {
 			p.ticket.CompareAndSwap(t, 0)
 		}
 		if p.party.CompareAndSwap(w, c.party.word) {

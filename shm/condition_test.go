@@ -152,6 +152,32 @@ func TestConditionWaiterDies(t *testing.T) {
 	}
 }
 
+// TestConditionTakenOver: two take over the place of one who has ended, and the
+// slower one leaves the other's ticket alone, so that a signal finds it.
+func TestConditionTakenOver(t *testing.T) {
+	c, dead := conditions(t, 3, 1)
+	c[0].PrepareToSleep()
+	dead.Store(c[0].party.word)
+	isDead := c[1].party.dead
+	var fast *ConditionSleep
+	c[1].party.dead = func(word uint64) bool {
+		if fast == nil {
+			fast = c[2].PrepareToSleep() // between the slower one's look and its next step
+		}
+		return isDead(word)
+	}
+	if slow := c[1].PrepareToSleep(); slow.place != nil || fast.place == nil {
+		t.Fatal("the place was not taken by the faster one alone")
+	}
+	if (*conditionWait)(fast).look() {
+		t.Error("the ticket of one who waits was taken away, and nobody woke it")
+	}
+	c[0].Signal()
+	if !fast.Cancel() {
+		t.Error("a signal does not find who has taken over a place")
+	}
+}
+
 // TestConditionEnds: what else ends a sleep; a signal that comes too late goes
 // to somebody else.
 func TestConditionEnds(t *testing.T) {

@@ -237,8 +237,10 @@
 // the ticket to 0, and store 0 in the party word: nobody but its owner gives a
 // place back. If the compare and swap fails it was woken, and has to signal, as
 // that may have been for another one. A place of one who has ended can be
-// taken over: compare and swap its ticket to 0 first, then its party word. Who
-// finds no place sleeps a millisecond and counts as woken.
+// taken over: load its ticket, see that the party word is still that of the one
+// who has ended (or the ticket may be that of one who was faster), compare and
+// swap the ticket to 0 first, then the party word. Who finds no place sleeps a
+// millisecond and counts as woken.
 //
 // To signal, find the place with the lowest ticket that is not 0, read its party
 // word, compare and swap the ticket to 0, and ring the party. If the party has

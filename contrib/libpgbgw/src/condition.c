@@ -124,8 +124,11 @@ static int take_place(pgbgw_condition *c)
 
 		if (party == me || !dead(c, party))
 			continue;
+		ticket = atomic_load(ticket_at(c, i));
+		if (atomic_load(party_at(c, i)) != party)
+			continue; /* somebody was faster: the ticket is that of one who lives */
 		/* First, so that no signal goes to the ticket of a dead one who seems to live. */
-		if ((ticket = atomic_load(ticket_at(c, i))) != 0)
+		if (ticket != 0)
 			(void)change(ticket_at(c, i), ticket, 0);
 		if (change(party_at(c, i), party, me))
 			return (int)i;

@@ -120,6 +120,8 @@ class ConditionVariable:
             if word == mine or not self._party.dead(word):
                 continue
             ticket = cell.load()
+            if party.load() != word:
+                continue  # somebody was faster: the ticket is that of one who lives
             if (ticket == 0 or cell.compare_and_swap(ticket, 0)) and party.compare_and_swap(word, mine):
                 return self._queue((party, cell))
         return None
