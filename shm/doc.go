@@ -253,7 +253,7 @@
 // At a multiple of 8, 80 bytes at least:
 //
 //	0    u64  magic: "PGBGWBA1", written last as it is made
-//	8    u32  bytes in all, a multiple of 8
+//	8    u32  bytes in all, a multiple of 8, at most 16,448 (1,024 places)
 //	12   u32  features, all of which have to be known; 0
 //	16   u64  state
 //	24   u64  reserved

@@ -312,9 +312,9 @@ func objectVectors(t *testing.T, add func(vector)) {
 		flags  int // of its features
 	}{
 		{"queue", []int{64, 128, 4095, 4096}, func(b []byte) error { _, err := p.createQueue(b); return err }, 8, 36},
-		{"lock", []int{48, 100}, func(b []byte) error { _, err := p.createLock(b); return err }, 8, 12},
-		{"condition", []int{48, 100}, func(b []byte) error { _, err := p.createCondition(b); return err }, 8, 12},
-		{"barrier", []int{80, 200}, func(b []byte) error { _, err := p.createBarrier(b, 3); return err }, 8, 12},
+		{"lock", []int{48, 100, 20000}, func(b []byte) error { _, err := p.createLock(b); return err }, 8, 12},
+		{"condition", []int{48, 100, 20000}, func(b []byte) error { _, err := p.createCondition(b); return err }, 8, 12},
+		{"barrier", []int{80, 200, 20000}, func(b []byte) error { _, err := p.createBarrier(b, 3); return err }, 8, 12},
 		{"toc", []int{32, 100}, func(b []byte) error { _, err := CreateTOC(7, b); return err }, 16, -1},
 	} {
 		made := func(size int) vector {

@@ -168,7 +168,7 @@ class Barrier:
         memory = memory_of(data)
         if memory.size < _BARRIER_MIN or memory.address % 8:
             raise Error(f"a barrier has {_BARRIER_MIN} bytes at least, from a multiple of 8 on")
-        self._memory = memory.part(0, memory.size & ~7)
+        self._memory = memory.part(0, min(memory.size & ~7, self.size(_MOST)))
         self._party = party
         self._state = self._memory.word64(16)
         self._cv = None
@@ -225,7 +225,8 @@ class Barrier:
 
     def arrive_and_wait(self, timeout=None):
         """Arrives, and waits until all participants have; True for one of them,
-        who is elected. After Timeout this one has not arrived."""
+        who is elected. After Timeout or another exception this one has not
+        arrived."""
         def step(s):
             if s.arrived >= s.participants:
                 raise Damaged(f"{s.arrived} of {s.participants} participants have arrived at a barrier")
@@ -237,7 +238,12 @@ class Barrier:
         if last:
             self._cv.broadcast()
             return True
-        if not self._cv.wait_for(lambda: self.phase != phase, timeout) and self._change(lambda s: self._give_up(s, phase)):
+        try:
+            met = self._cv.wait_for(lambda: self.phase != phase, timeout)
+        except BaseException:  # a signal handler's, say
+            self._change(lambda s: self._give_up(s, phase))
+            raise
+        if not met and self._change(lambda s: self._give_up(s, phase)):
             raise Timeout("the time has passed")
         return self._change(lambda s: self._elect(s, phase))
 

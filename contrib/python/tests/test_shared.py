@@ -174,6 +174,21 @@ class Barriers(unittest.TestCase):
         tasks = [spawn(b.arrive_and_wait) for b in barriers]
         self.assertEqual([t.join() for t in tasks].count(True), 1)
 
+    def test_interrupted(self):
+        """Whose wait ends with an exception has not arrived."""
+        class Asked(Exception):
+            pass
+
+        def interrupted(_):
+            raise Asked
+        a = Barrier.create(self.parties[0], self.data, 2)
+        self.parties[0].latch.sleep = interrupted
+        with self.assertRaises(Asked):
+            a.arrive_and_wait()
+        with self.assertRaises(pgbgw.Timeout):
+            Barrier.open(self.parties[1], self.data).arrive_and_wait(timeout=0)
+        self.assertEqual(a.phase, 0)
+
     def test_dynamic(self):
         a = Barrier.create(self.parties[0], self.data)
         b = Barrier.open(self.parties[1], self.data)
