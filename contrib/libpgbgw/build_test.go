@@ -88,8 +88,7 @@ int main() { pgbgw_worker *w; pgbgw_definition d; pgbgw_definition_init(&d); ret
 	}
 }
 
-// TestExports: the library exports what the header declares, and nothing else;
-// all of it is in the manual page.
+// TestExports: the library exports what the header declares, and nothing else.
 func TestExports(t *testing.T) {
 	out, err := exec.Command("nm", "-D", "--defined-only", filepath.Join(built.dir, "lib", "libpgbgw.so.1")).Output()
 	if err != nil {
@@ -123,6 +122,20 @@ func TestExports(t *testing.T) {
 		}
 		if strings.Contains(line, "(SONAME)") && !strings.Contains(line, "[libpgbgw.so.1]") {
 			t.Error(line)
+		}
+	}
+}
+
+// TestArchive: the static library takes no name from the program that it is
+// linked into but those with its prefixes.
+func TestArchive(t *testing.T) {
+	out, err := exec.Command("nm", "-g", "--defined-only", filepath.Join(built.dir, "lib", "libpgbgw.a")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 3 && !strings.HasPrefix(f[2], "pgbgw_") && !strings.HasPrefix(f[2], "pgi_") {
+			t.Errorf("the archive defines %s", f[2])
 		}
 	}
 }

@@ -23,7 +23,7 @@
 
 enum {
 	NARROW_HEADER = 56,
-	AMBIGUOUS_MIN = PGBGW_WIDE_QUEUE - sizeof(struct pgbgw_wide_queue_header) + NARROW_HEADER, /* see mq_size */
+	AMBIGUOUS_MIN = PGBGW_WIDE_QUEUE - sizeof(struct pgbgw_wide_queue_header) + NARROW_HEADER, /* see pgi_mq_size */
 };
 
 const Size shm_mq_minimum_size = PGBGW_MIN_QUEUE_SIZE;
@@ -63,7 +63,7 @@ static void give(shm_mq *mq, enum pgbgw_mq_role role, PGPROC *proc)
 {
 	if (!the_pgbgw)
 		elog(ERROR, "queues exist in workers only");
-	if (mq_give(the_pgbgw, mq, role, party_of(proc)) < 0)
+	if (pgi_mq_give(the_pgbgw, mq, role, party_of(proc)) < 0)
 		elog(ERROR, "%s", pgbgw_last_error());
 }
 
@@ -79,7 +79,7 @@ void shm_mq_set_sender(shm_mq *mq, PGPROC *proc)
 
 static PGPROC *proc_at(shm_mq *mq, enum pgbgw_mq_role role)
 {
-	uint64 party = mq_party(mq, role);
+	uint64 party = pgi_mq_party(mq, role);
 	uint32 slot = pgi_party_slot(party);
 
 	return party && slot < ProcGlobal->allProcCount ? &ProcGlobal->allProcs[slot] : NULL;
@@ -116,7 +116,7 @@ static void forget(struct ends *e, bool show)
 	*at = e->next;
 	for (int role = 0; role < (int)lengthof(e->at); role++) {
 		if (e->at[role] && !show)
-			mq_abandon(e->at[role]);
+			pgi_mq_abandon(e->at[role]);
 		pgbgw_mq_detach(e->at[role]);
 	}
 	pfree(e);
@@ -146,7 +146,7 @@ static void segment_detached(dsm_segment *seg, Datum mq)
 
 static void take(struct ends *e, enum pgbgw_mq_role role)
 {
-	if (!e->at[role] && mq_party(e->mq, role) == pgi_party(pgbgw_get_self(the_pgbgw)) && mq_take(the_pgbgw, e->mq, role, &e->at[role]) < 0)
+	if (!e->at[role] && pgi_mq_party(e->mq, role) == pgi_party(pgbgw_get_self(the_pgbgw)) && pgi_mq_take(the_pgbgw, e->mq, role, &e->at[role]) < 0)
 		elog(ERROR, "cannot attach to the queue: %s", pgbgw_last_error());
 }
 
@@ -281,7 +281,7 @@ shm_mq_result shm_mq_wait_for_attach(shm_mq_handle *mqh)
 		if (atomic_load(q->theirs) != 0)
 			return SHM_MQ_SUCCESS;
 		q->greeting = true;
-		if (!mq_arm_end(q))
+		if (!pgi_mq_arm_end(q))
 			wait();
 		q->greeting = false;
 	}

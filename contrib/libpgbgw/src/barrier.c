@@ -123,11 +123,11 @@ static void abandon(struct pgi_hold *h)
 
 	pthread_mutex_lock(&b->mu);
 	if (change(b, take_away, 0, &before, &after) == 0 && before.phase != after.phase)
-		condition_wake_all(&b->condition);
+		pgi_condition_wake_all(&b->condition);
 	b->attached = b->waits = 0;
 	pthread_mutex_unlock(&b->mu);
 	atomic_store(&b->condition.hold.gone, true);
-	condition_abandon(&b->condition.hold);
+	pgi_condition_abandon(&b->condition.hold);
 }
 
 int pgbgw_barrier_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_barrier **to)
@@ -150,7 +150,7 @@ int pgbgw_barrier_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_barrier
 	b->state = pgi_word64(memory, 16);
 	b->hold.memory = memory;
 	b->hold.abandon = abandon;
-	r = condition_lay(w, (unsigned char *)memory + HEADER, size - HEADER, &b->condition);
+	r = pgi_condition_lay(w, (unsigned char *)memory + HEADER, size - HEADER, &b->condition);
 	if (r == 0)
 		r = pgi_hold_add(w, &b->hold);
 	if (r < 0) {
@@ -275,7 +275,7 @@ static int await(pgbgw_barrier *b, uint32_t phase)
 	if ((r = pgbgw_condition_prepare(&b->condition, &s)) < 0)
 		return r;
 	while (r == 0 && !passed(b, phase))
-		r = condition_sleep(&s, PGI_NEVER);
+		r = pgi_condition_sleep(&s, PGI_NEVER);
 	if (pgbgw_condition_cancel(&s) && r < 0)
 		(void)pgbgw_condition_signal(&b->condition); /* it came too late for this one */
 	if (r == 0 && atomic_load(&b->hold.gone))
@@ -300,7 +300,7 @@ int pgbgw_barrier_arrive_and_wait(pgbgw_barrier *b)
 	if (r < 0)
 		return r;
 	if (before.phase != after.phase) {
-		condition_wake_all(&b->condition);
+		pgi_condition_wake_all(&b->condition);
 		return 1;
 	}
 	r = await(b, before.phase);
@@ -348,7 +348,7 @@ static int go(pgbgw_barrier *b, uint32_t how)
 	if (r < 0)
 		return r;
 	if (before.phase != after.phase)
-		condition_wake_all(&b->condition);
+		pgi_condition_wake_all(&b->condition);
 	return how == UNLESS_LAST ? stays : after.participants == 0;
 }
 

@@ -57,7 +57,7 @@ static bool wake(pgbgw_condition *c, uint32_t i, uint64_t ticket)
 	return true;
 }
 
-void condition_wake_all(pgbgw_condition *c)
+void pgi_condition_wake_all(pgbgw_condition *c)
 {
 	uint64_t limit = atomic_load(pgi_word64(c->memory, 16));
 
@@ -96,7 +96,7 @@ int pgbgw_condition_signal(pgbgw_condition *c)
 			return 0;
 	}
 	if (r == 0)
-		condition_wake_all(c); /* others were faster each time; to wake too many is allowed */
+		pgi_condition_wake_all(c); /* others were faster each time; to wake too many is allowed */
 	return r;
 }
 
@@ -105,7 +105,7 @@ int pgbgw_condition_broadcast(pgbgw_condition *c)
 	int r = usable(c);
 
 	if (r == 0)
-		condition_wake_all(c);
+		pgi_condition_wake_all(c);
 	return r;
 }
 
@@ -185,7 +185,7 @@ static bool woken(void *arg)
 	return gone(s->condition) || (s->place >= 0 && atomic_load(ticket_at(s->condition, (uint32_t)s->place)) != s->ticket);
 }
 
-int condition_sleep(pgbgw_condition_sleep *s, int64_t deadline)
+int pgi_condition_sleep(pgbgw_condition_sleep *s, int64_t deadline)
 {
 	pgbgw_condition *c = s->condition;
 	int64_t until = deadline, soon;
@@ -209,7 +209,7 @@ int condition_sleep(pgbgw_condition_sleep *s, int64_t deadline)
 	return 0;
 }
 
-int pgbgw_condition_sleep_for(pgbgw_condition_sleep *s, int timeout_ms) { return condition_sleep(s, pgi_deadline(timeout_ms)); }
+int pgbgw_condition_sleep_for(pgbgw_condition_sleep *s, int timeout_ms) { return pgi_condition_sleep(s, pgi_deadline(timeout_ms)); }
 
 bool pgbgw_condition_cancel(pgbgw_condition_sleep *s)
 {
@@ -228,7 +228,7 @@ bool pgbgw_condition_cancel(pgbgw_condition_sleep *s)
 
 /* ---- For users ---- */
 
-void condition_abandon(struct pgi_hold *h)
+void pgi_condition_abandon(struct pgi_hold *h)
 {
 	pgbgw_condition *c = (pgbgw_condition *)(void *)h;
 
@@ -237,7 +237,7 @@ void condition_abandon(struct pgi_hold *h)
 			give_back(c, (int)i);
 }
 
-int condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c)
+int pgi_condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c)
 {
 	uint32_t places = 0, have, features;
 	int r;
@@ -254,7 +254,7 @@ int condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c
 	c->memory = memory;
 	c->places = places;
 	c->hold.memory = memory;
-	c->hold.abandon = condition_abandon;
+	c->hold.abandon = pgi_condition_abandon;
 	c->hold.w = w;
 	return 0;
 }
@@ -267,7 +267,7 @@ int pgbgw_condition_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_condi
 	*to = NULL;
 	if (!c)
 		return pgi_fail(ENOMEM, "cannot open the condition variable: no memory is left");
-	if ((r = condition_lay(w, memory, size, c)) < 0 || (r = pgi_hold_add(w, &c->hold)) < 0) {
+	if ((r = pgi_condition_lay(w, memory, size, c)) < 0 || (r = pgi_hold_add(w, &c->hold)) < 0) {
 		free(c);
 		return r;
 	}

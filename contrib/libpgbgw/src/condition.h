@@ -10,9 +10,9 @@ struct pgbgw_condition {
 	uint32_t places;
 };
 
-int condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c); /* checks, and fills c */
-void condition_wake_all(pgbgw_condition *c);
-void condition_abandon(struct pgi_hold *h);
-int condition_sleep(pgbgw_condition_sleep *s, int64_t deadline);
+int pgi_condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c); /* checks, and fills c */
+void pgi_condition_wake_all(pgbgw_condition *c);
+void pgi_condition_abandon(struct pgi_hold *h);
+int pgi_condition_sleep(pgbgw_condition_sleep *s, int64_t deadline);
 
 #endif

@@ -121,7 +121,7 @@ static int attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role
 	q->total = atomic_load(role == PGBGW_MQ_SENDER ? q->written : q->read) & ~UINT64_C(7);
 	q->seen = q->freed = q->total;
 	q->at = q->total % q->size;
-	mq_wake(q); /* it may wait for this */
+	pgi_mq_wake(q); /* it may wait for this */
 	*to = q;
 	return 0;
 }
@@ -131,14 +131,14 @@ int pgbgw_mq_attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_ro
 	return attach(w, memory, size, role, 0, to);
 }
 
-size_t mq_size(void *memory)
+size_t pgi_mq_size(void *memory)
 {
 	uint64_t ring = atomic_load(pgi_word64(memory, 8));
 
 	return (size_t)(ring + (ring < PGBGW_WIDE_QUEUE - sizeof(struct pgbgw_wide_queue_header) ? 56 : sizeof(struct pgbgw_wide_queue_header)));
 }
 
-int mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party)
+int pgi_mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party)
 {
 	bool sends = role == PGBGW_MQ_SENDER;
 	uint32_t waits = sends ? PGBGW_QUEUE_RECEIVER_WAITS : PGBGW_QUEUE_SENDER_WAITS;
@@ -154,17 +154,17 @@ int mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t par
 	return 0;
 }
 
-uint64_t mq_party(void *memory, enum pgbgw_mq_role role) { return atomic_load(pgi_word64(memory, role == PGBGW_MQ_SENDER ? 16 : 24)); }
+uint64_t pgi_mq_party(void *memory, enum pgbgw_mq_role role) { return atomic_load(pgi_word64(memory, role == PGBGW_MQ_SENDER ? 16 : 24)); }
 
-int mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to)
+int pgi_mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to)
 {
 	int r = pgi_party_ready(w);
 
 	*to = NULL;
-	return r < 0 ? r : attach(w, memory, mq_size(memory), role, w->party, to);
+	return r < 0 ? r : attach(w, memory, pgi_mq_size(memory), role, w->party, to);
 }
 
-void mq_abandon(pgbgw_mq *q)
+void pgi_mq_abandon(pgbgw_mq *q)
 {
 	if (!atomic_exchange(&q->hold.gone, true))
 		mark_detached(q);
@@ -184,13 +184,13 @@ int pgbgw_mq_get_slot(const pgbgw_mq *q, enum pgbgw_mq_role role, uint32_t *slot
 	return party != 0;
 }
 
-int mq_broken(pgbgw_mq *q)
+int pgi_mq_broken(pgbgw_mq *q)
 {
 	q->broken = true;
 	return -EUCLEAN;
 }
 
-int mq_usable(const pgbgw_mq *q)
+int pgi_mq_usable(const pgbgw_mq *q)
 {
 	int r = pgi_usable(q->hold.w);
 
@@ -201,7 +201,7 @@ int mq_usable(const pgbgw_mq *q)
 	return q->broken ? pgi_fail(EUCLEAN, "the queue is damaged") : 0;
 }
 
-void mq_wake(pgbgw_mq *q)
+void pgi_mq_wake(pgbgw_mq *q)
 {
 	uint64_t party;
 
@@ -226,7 +226,7 @@ void mq_wake(pgbgw_mq *q)
  * who found nothing looks less and less, and looks long now and then, ever more
  * seldom.
  */
-int mq_looks(const pgbgw_mq *q)
+int pgi_mq_looks(const pgbgw_mq *q)
 {
 	int most = 4 * q->hold.w->spins; /* about twice the cost of a wake-up */
 
@@ -235,13 +235,13 @@ int mq_looks(const pgbgw_mq *q)
 	return most >> (2 * (q->vain < 3 ? q->vain : 3));
 }
 
-bool mq_found(pgbgw_mq *q, bool found)
+bool pgi_mq_found(pgbgw_mq *q, bool found)
 {
 	q->vain = found ? 0 : q->vain + 1;
 	return found;
 }
 
-bool mq_arm_end(pgbgw_mq *q)
+bool pgi_mq_arm_end(pgbgw_mq *q)
 {
 	const struct pgi_slots *slots = &q->hold.w->slots;
 	bool gone = false;
@@ -272,7 +272,7 @@ static void disarm(pgbgw_mq *q)
 }
 
 /* If nothing has come by now, the flag stays, and the other end sets this process's latch. */
-int mq_tried(pgbgw_mq *q, bool done)
+int pgi_mq_tried(pgbgw_mq *q, bool done)
 {
 	if (!done)
 		return pgi_fail(EAGAIN, "the queue would block");
@@ -280,7 +280,7 @@ int mq_tried(pgbgw_mq *q, bool done)
 	return 0;
 }
 
-int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline)
+int pgi_mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline)
 {
 	int r;
 
@@ -294,14 +294,14 @@ int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline)
 int pgbgw_mq_wait_for_attach(pgbgw_mq *q, int timeout_ms)
 {
 	int64_t deadline = pgi_deadline(timeout_ms);
-	int r = mq_usable(q);
+	int r = pgi_mq_usable(q);
 
 	q->greeting = true;
 	while (r == 0 && atomic_load(q->theirs) == 0) {
 		if (atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 			r = pgi_fail(EPIPE, "the queue is detached");
 		else
-			r = mq_sleep(q, q->role == PGBGW_MQ_SENDER ? mq_may_send : mq_may_receive, deadline);
+			r = pgi_mq_sleep(q, q->role == PGBGW_MQ_SENDER ? pgi_mq_may_send : pgi_mq_may_receive, deadline);
 	}
 	q->greeting = false;
 	return r;
@@ -313,7 +313,7 @@ void pgbgw_mq_detach(pgbgw_mq *q)
 		return;
 	if (q->hold.w && !atomic_load(&q->hold.w->forked) && !atomic_load(&q->hold.gone)) {
 		if (q->role == PGBGW_MQ_SENDER && !(atomic_load(q->state) & PGBGW_QUEUE_DETACHED))
-			mq_publish(q);
+			pgi_mq_publish(q);
 		mark_detached(q);
 	}
 	pgi_hold_remove(&q->hold);

@@ -39,29 +39,29 @@ struct pgbgw_mq {
 	uint64_t have, room; /* bytes in the buffer, and its size */
 };
 
-static inline uint64_t mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
+static inline uint64_t pgi_mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
 
-int mq_broken(pgbgw_mq *q);                           /* remembers the damage, keeps the sentence of pgi_fail */
-int mq_usable(const pgbgw_mq *q);
-void mq_wake(pgbgw_mq *q);                            /* the other end, if it waits */
-int mq_looks(const pgbgw_mq *q);                      /* of the next spin: how often */
-bool mq_found(pgbgw_mq *q, bool found);               /* what a spin came to; returns it */
-bool mq_arm_end(pgbgw_mq *q);                         /* raises the flag; whether there is no other end any more */
-int mq_tried(pgbgw_mq *q, bool done);                 /* what a call that must not wait does instead */
-int mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline);
+int pgi_mq_broken(pgbgw_mq *q);                           /* remembers the damage, keeps the sentence of pgi_fail */
+int pgi_mq_usable(const pgbgw_mq *q);
+void pgi_mq_wake(pgbgw_mq *q);                            /* the other end, if it waits */
+int pgi_mq_looks(const pgbgw_mq *q);                      /* of the next spin: how often */
+bool pgi_mq_found(pgbgw_mq *q, bool found);               /* what a spin came to; returns it */
+bool pgi_mq_arm_end(pgbgw_mq *q);                         /* raises the flag; whether there is no other end any more */
+int pgi_mq_tried(pgbgw_mq *q, bool done);                 /* what a call that must not wait does instead */
+int pgi_mq_sleep(pgbgw_mq *q, bool (*arm)(void *), int64_t deadline);
 
 /*
  * For PostgreSQL's shm_mq, where an end is given to a process first and attached
  * by it afterwards, and nobody tells the size again.
  */
-size_t mq_size(void *memory); /* of a queue; one of 3,768 to 4,095 bytes is taken for a larger one */
-int mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party); /* -EBUSY */
-uint64_t mq_party(void *memory, enum pgbgw_mq_role role); /* to whom the end is given; 0: nobody */
-int mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to); /* the end that is given to this process */
-void mq_abandon(pgbgw_mq *q); /* detaches without showing what was not flushed */
+size_t pgi_mq_size(void *memory); /* of a queue; one of 3,768 to 4,095 bytes is taken for a larger one */
+int pgi_mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t party); /* -EBUSY */
+uint64_t pgi_mq_party(void *memory, enum pgbgw_mq_role role); /* to whom the end is given; 0: nobody */
+int pgi_mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to); /* the end that is given to this process */
+void pgi_mq_abandon(pgbgw_mq *q); /* detaches without showing what was not flushed */
 
-bool mq_may_send(void *q); /* raises the flag, and looks for room */
-void mq_publish(pgbgw_mq *q);
-bool mq_may_receive(void *q);
+bool pgi_mq_may_send(void *q); /* raises the flag, and looks for room */
+void pgi_mq_publish(pgbgw_mq *q);
+bool pgi_mq_may_receive(void *q);
 
 #endif

@@ -11,7 +11,7 @@ static void give_back(pgbgw_mq *q)
 	POINT();
 	atomic_store(q->read, q->total);
 	POINT();
-	mq_wake(q);
+	pgi_mq_wake(q);
 }
 
 /* Moves on by n bytes, and gives them back once they are more than a quarter of the ring. */
@@ -25,22 +25,22 @@ static void take(pgbgw_mq *q, uint64_t n)
 		give_back(q);
 }
 
-bool mq_may_receive(void *end)
+bool pgi_mq_may_receive(void *end)
 {
 	pgbgw_mq *q = end;
 
-	return mq_arm_end(q) || (!q->greeting && atomic_load(q->written) - q->total >= q->want);
+	return pgi_mq_arm_end(q) || (!q->greeting && atomic_load(q->written) - q->total >= q->want);
 }
 
 static bool spin(pgbgw_mq *q)
 {
-	for (int i = mq_looks(q); i > 0; i--) {
+	for (int i = pgi_mq_looks(q); i > 0; i--) {
 		if (atomic_load_explicit(q->written, memory_order_acquire) - q->total >= q->want ||
 		    atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
-			return mq_found(q, true);
+			return pgi_mq_found(q, true);
 		pgi_pause();
 	}
-	return mq_found(q, false);
+	return pgi_mq_found(q, false);
 }
 
 /* Looks how much was written: 1 if it is enough. */
@@ -50,7 +50,7 @@ static int refresh(pgbgw_mq *q, uint64_t want)
 
 	if (seen - q->total > q->size || seen % 8) {
 		(void)pgi_fail(EUCLEAN, "%llu bytes were written after %llu", (unsigned long long)seen, (unsigned long long)q->total);
-		return mq_broken(q);
+		return pgi_mq_broken(q);
 	}
 	q->seen = seen;
 	return seen - q->total >= want;
@@ -71,9 +71,9 @@ static int await(pgbgw_mq *q, uint64_t want, unsigned flags)
 		give_back(q);
 		q->want = want;
 		if (flags & PGBGW_MQ_NOWAIT)
-			r = mq_tried(q, mq_may_receive(q));
+			r = pgi_mq_tried(q, pgi_mq_may_receive(q));
 		else if (!spin(q))
-			r = mq_sleep(q, mq_may_receive, PGI_NEVER);
+			r = pgi_mq_sleep(q, pgi_mq_may_receive, PGI_NEVER);
 		if (r < 0)
 			return r;
 	}
@@ -107,7 +107,7 @@ static int collect(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 
 		if ((r = await(q, LENGTH_WORD, flags)) < 0)
 			return r;
-		part = mq_pad(left);
+		part = pgi_mq_pad(left);
 		part = part < q->seen - q->total ? part : q->seen - q->total;
 		part = part < q->size - q->at ? part : q->size - q->at;
 		left = left < part ? left : part;
@@ -129,13 +129,13 @@ static bool in_one(const pgbgw_mq *q, uint64_t n, uint64_t *start)
 	*start = q->at + LENGTH_WORD;
 	if (*start == q->size)
 		*start = 0;
-	return LENGTH_WORD + mq_pad(n) <= q->size && *start + mq_pad(n) <= q->size;
+	return LENGTH_WORD + pgi_mq_pad(n) <= q->size && *start + pgi_mq_pad(n) <= q->size;
 }
 
 int pgbgw_mq_receive(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 {
 	uint64_t length, start;
-	int r = mq_usable(q);
+	int r = pgi_mq_usable(q);
 
 	if (r < 0)
 		return r;
@@ -150,12 +150,12 @@ int pgbgw_mq_receive(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 	memcpy(&length, q->ring + q->at, LENGTH_WORD);
 	if (length > PGBGW_MAX_MESSAGE) {
 		(void)pgi_fail(EUCLEAN, "a message of %llu bytes", (unsigned long long)length);
-		return mq_broken(q);
+		return pgi_mq_broken(q);
 	}
 	if (in_one(q, length, &start)) {
-		if ((r = await(q, LENGTH_WORD + mq_pad(length), flags)) < 0)
+		if ((r = await(q, LENGTH_WORD + pgi_mq_pad(length), flags)) < 0)
 			return r;
-		q->held = LENGTH_WORD + mq_pad(length);
+		q->held = LENGTH_WORD + pgi_mq_pad(length);
 		*data = q->ring + start;
 		*n = (size_t)length;
 		return 0;

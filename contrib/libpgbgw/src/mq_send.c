@@ -12,7 +12,7 @@ struct parts {
 	uint64_t n; /* in all */
 };
 
-void mq_publish(pgbgw_mq *q)
+void pgi_mq_publish(pgbgw_mq *q)
 {
 	if (q->seen == q->total)
 		return;
@@ -20,7 +20,7 @@ void mq_publish(pgbgw_mq *q)
 	POINT();
 	atomic_store(q->written, q->total);
 	POINT();
-	mq_wake(q);
+	pgi_mq_wake(q);
 }
 
 /* How many bytes are free, looking afresh only if fewer than want were. */
@@ -33,7 +33,7 @@ static uint64_t room(pgbgw_mq *q, uint64_t want)
 	freed = atomic_load(q->read);
 	if (freed - q->freed > q->total - q->freed || freed % 8) {
 		(void)pgi_fail(EUCLEAN, "%llu bytes were read of %llu written", (unsigned long long)freed, (unsigned long long)q->total);
-		(void)mq_broken(q);
+		(void)pgi_mq_broken(q);
 		return 0;
 	}
 	q->freed = freed;
@@ -79,21 +79,21 @@ static void put(pgbgw_mq *q, const struct parts *p, uint64_t n)
 		q->at = 0;
 }
 
-bool mq_may_send(void *end)
+bool pgi_mq_may_send(void *end)
 {
 	pgbgw_mq *q = end;
 
-	return mq_arm_end(q) || (!q->greeting && atomic_load(q->read) != q->freed);
+	return pgi_mq_arm_end(q) || (!q->greeting && atomic_load(q->read) != q->freed);
 }
 
 static bool spin(pgbgw_mq *q)
 {
-	for (int i = mq_looks(q); i > 0; i--) {
+	for (int i = pgi_mq_looks(q); i > 0; i--) {
 		if (atomic_load_explicit(q->read, memory_order_acquire) != q->freed || atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
-			return mq_found(q, true);
+			return pgi_mq_found(q, true);
 		pgi_pause();
 	}
-	return mq_found(q, false);
+	return pgi_mq_found(q, false);
 }
 
 /* Returns when there may be room. */
@@ -101,11 +101,11 @@ static int full(pgbgw_mq *q, unsigned flags)
 {
 	int r = 0;
 
-	mq_publish(q);
+	pgi_mq_publish(q);
 	if (flags & PGBGW_MQ_NOWAIT)
-		r = mq_tried(q, mq_may_send(q));
+		r = pgi_mq_tried(q, pgi_mq_may_send(q));
 	else if (!spin(q))
-		r = mq_sleep(q, mq_may_send, PGI_NEVER);
+		r = pgi_mq_sleep(q, pgi_mq_may_send, PGI_NEVER);
 	if (r == 0 && atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 		r = pgi_fail(EPIPE, "the queue is detached");
 	return r;
@@ -113,7 +113,7 @@ static int full(pgbgw_mq *q, unsigned flags)
 
 static int begin(pgbgw_mq *q, struct parts *p, unsigned flags)
 {
-	int r = mq_usable(q);
+	int r = pgi_mq_usable(q);
 
 	if (r < 0)
 		return r;
@@ -140,7 +140,7 @@ int pgbgw_mq_sendv(pgbgw_mq *q, const struct iovec *v, size_t count, unsigned fl
 
 	if (r < 0)
 		return r;
-	frame = LENGTH_WORD + mq_pad(p.n);
+	frame = LENGTH_WORD + pgi_mq_pad(p.n);
 	while (q->done < frame) {
 		uint64_t left = frame - q->done, n = room(q, left);
 
@@ -155,7 +155,7 @@ int pgbgw_mq_sendv(pgbgw_mq *q, const struct iovec *v, size_t count, unsigned fl
 	}
 	q->done = 0;
 	if (flags & PGBGW_MQ_FLUSH || q->total - q->seen > q->size / 4)
-		mq_publish(q);
+		pgi_mq_publish(q);
 	return 0;
 }
 
@@ -168,7 +168,7 @@ int pgbgw_mq_send(pgbgw_mq *q, const void *data, size_t n, unsigned flags)
 
 int pgbgw_mq_flush(pgbgw_mq *q)
 {
-	int r = mq_usable(q);
+	int r = pgi_mq_usable(q);
 
 	if (r < 0)
 		return r;
@@ -176,6 +176,6 @@ int pgbgw_mq_flush(pgbgw_mq *q)
 		return pgi_fail(EINVAL, "cannot flush: this is the receiver's end");
 	if (atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 		return pgi_fail(EPIPE, "the queue is detached");
-	mq_publish(q);
+	pgi_mq_publish(q);
 	return 0;
 }
