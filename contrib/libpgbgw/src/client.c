@@ -15,7 +15,7 @@ struct pgi_call {
 	pgbgw_worker *w;
 	uint64_t id;
 	bool done;
-	struct pgi_record record; /* its text points into reason */
+	struct pgi_record record; /* of its texts there is only */
 	char reason[256];
 	int fd;
 };
@@ -153,7 +153,7 @@ static int send_record(pgbgw_worker *w, const void *record, size_t n)
 		return 0;
 	if (errno == EAGAIN)
 		return -EAGAIN;
-	return errno == EPIPE || errno == ECONNRESET ? pgi_fail(ECONNRESET, "the supervisor died") : pgi_fail(errno, "sendmsg: %s", strerror(errno));
+	return errno == EPIPE || errno == ECONNRESET ? pgi_fail(ECONNRESET, "the supervisor died") : pgi_fail(errno, "cannot send to the supervisor: %s", strerror(errno));
 }
 
 static bool settled(pgbgw_worker *w, struct pgi_call *c)

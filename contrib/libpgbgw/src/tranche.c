@@ -76,15 +76,16 @@ static int read_name(const struct pgi_segment *s, uint64_t word, struct pgbgw_tr
 
 int pgbgw_tranche(pgbgw_worker *w, const char *name)
 {
-	uint32_t count = w->segment.header.section[PGBGW_SECTION_TRANCHE_WORDS].count;
 	struct pgbgw_tranche_name have;
 	size_t n = name ? strlen(name) : 0;
 	int r = pgi_inside(w);
+	uint32_t count;
 
 	if (r < 0)
 		return r;
 	if (n == 0 || n >= sizeof have.name)
 		return pgi_fail(EINVAL, "tranche name \"%.70s\" has to have 1 to 63 bytes", name ? name : "");
+	count = w->segment.header.section[PGBGW_SECTION_TRANCHE_WORDS].count;
 	for (uint32_t i = 0; i < count; i++) {
 		word64 *word = word_at(&w->segment, i);
 		uint64_t published = atomic_load(word);

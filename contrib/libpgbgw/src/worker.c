@@ -51,8 +51,7 @@ static void free_worker(pgbgw_worker *w)
 {
 	pgi_waiters_free(w);
 	pgi_client_free(w);
-	if (w->bells)
-		pgi_bells_close(w);
+	pgi_bells_close(w);
 	for (int i = 0; i < PGI_KNOWN_FDS; i++)
 		close_fd(w->env.fds[i]);
 	free(w);

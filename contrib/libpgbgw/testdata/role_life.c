@@ -36,7 +36,8 @@ int role_life(char **v)
 	CHECK(pgbgw_ready(w, "\xff") == -EINVAL);
 	CHECK(pgbgw_attach(w) == 0 && pgbgw_is_attached(w));
 	CHECK(pgbgw_detach(w) == 0 && !pgbgw_is_attached(w) && pgbgw_detach(w) == 0);
-	CHECK(pgbgw_area(w, "x", 1, &p) == -ENOTCONN);
+	CHECK(pgbgw_area(w, "x", 1, &p) == -ENOTCONN && pgbgw_area(NULL, "x", 1, &p) == -ENOTCONN);
+	CHECK(pgbgw_tranche(w, "x") == -ENOTCONN && pgbgw_tranche(NULL, "x") == -ENOTCONN);
 	CHECK(pgbgw_attach(w) == 0);
 	CHECK(pgbgw_area(w, "x", 1, &p) == 1);
 	return 0;
