@@ -87,6 +87,12 @@ func TestMasked(t *testing.T) {
 		`password_file = "/etc/secret"`:            `password_file = "/etc/secret"`,
 		`passphrase = geheim`:                      `passphrase = ******`,
 		`# a password`:                             `# a password`,
+		`password = "a\"geheim"`:                   `password = "*********"`,
+		`password = "a\\", b = "c"`:                `password = "***", b = "c"`,
+		`conninfo = "password=a,geheim'} b=c"`:     `conninfo = "password=********** b=c"`,
+		`conninfo = "password=a\\ geheim b=c"`:     `conninfo = "password=********** b=c"`,
+		`conninfo = "password='a\\' geheim' b=c"`:  `conninfo = "password='***********' b=c"`,
+		`x = "{\"password\": \"geheim\"}"`:         `x = "{\"password\": \"*********"`,
 	} {
 		if got := string(masked([]byte("a\n"+in), 2, 2+len(in))); got != "a\n"+want {
 			t.Errorf("%s is shown as %s", in, got)

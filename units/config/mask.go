@@ -7,8 +7,10 @@ import (
 )
 
 // secretForm finds what may be a password in a line: the value of something
-// that is called so, in HCL, JSON and connection strings, and in a URI.
-var secretForm = regexp.MustCompile(`(?i)pass(?:word|wd|phrase)["']?\s*[=:]\s*(?:\\?"([^"]*)|'([^']*)|([^\s"',}]+))|://[^\s:/@"]*:([^\s@"]+)@`)
+// that is called so, in HCL, JSON and connection strings, and in a URI. Where a
+// value ends is taken from its own quotation marks, whatever of it is escaped;
+// in doubt too much is found.
+var secretForm = regexp.MustCompile(`(?i)pass(?:word|wd|phrase)\\*["']?\s*[=:]\s*(?:\\?"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\+.)*)|((?:[^\s"\\]|\\+.)+))|://[^\s:/@"]*:([^\s@"]+)@`)
 
 // masked returns src with stars for what may be a password in the line from
 // start to end: what is shown of a mistake goes to logs.
