@@ -123,6 +123,42 @@ func TestModuleSignals(t *testing.T) {
 	s.exits(0, "returns")
 }
 
+// TestModuleRegisteredLate: a registration by RegisterBackgroundWorker from
+// shmem_startup_hook or from a worker is too late: a complaint, and no worker
+// (BGW-021). A server tells the one or the other of it, pg-bgw both.
+func TestModuleRegisteredLate(t *testing.T) {
+	dir := needModules(t)
+	const complaint = `background worker "late %s": must be registered in shared_preload_libraries`
+	parameters := map[string]string{"bgw_rows.statics": "early=unblock,enlist,wait", "bgw_rows.late": "on"}
+
+	t.Run("inside", func(t *testing.T) {
+		conf := []string{"max_worker_processes = 8", "shared_preload_libraries = 'bgw_rows'", "dynamic_library_path = '" + testModules() + "'",
+			"bgw_rows.statics = '" + parameters["bgw_rows.statics"] + "'"}
+		teller := "worker"
+		if release(t) < 17 {
+			teller = "hook"
+			conf = append(conf, "bgw_rows.late = on")
+		}
+		c := newCluster(t, conf...)
+		c.start()
+		(&supervisor{t: t}).poll("the complaint and the worker", func() bool {
+			return lastLine(c.base+"/log", fmt.Sprintf(complaint, teller)) != "" && lastLine(c.base+"/log", "early: waits") != ""
+		})
+		if said := lastLine(c.base+"/log", "late hook: waits") + lastLine(c.base+"/log", "late worker: waits"); said != "" {
+			t.Errorf("a worker that was registered too late runs: %s", said)
+		}
+	})
+	t.Run("beside", func(t *testing.T) {
+		s := beside(t, modulesBlock(dir, parameters, "bgw_rows"), "")
+		s.says("early: waits")                 // after its registration, which came after the hook's
+		s.says(fmt.Sprintf(complaint, "hook")) // the launcher's words, as it wrote them
+		s.logs(fmt.Sprintf(complaint, "worker"))
+		if m, err := s.client.Manager(s.ctx()); err != nil || m.Workers != 1 {
+			t.Errorf("there are %d workers, %v", m.Workers, err)
+		}
+	})
+}
+
 // logs waits for a line in the log as a worker wrote it.
 func (s *supervisor) logs(text string) {
 	s.t.Helper()

@@ -8,35 +8,6 @@ import "testing"
 // workers, BGW-133, BGW-135 to BGW-138, BGW-140, BGW-141, BGW-143 to BGW-150, BGW-153
 // and BGW-158 of segments, tables, queues, locks, condition variables and barriers.
 func TestModuleShared(t *testing.T) {
-	dir := needModules(t)
-	const table = "CREATE TABLE observed (n integer, subject text, value text)"
 	parameters := map[string]string{"bgw_spi.shared": "on", "bgw_spi.workers": "0"}
-
-	inside := newCluster(t, moduleConf(dir, nil)...)
-	inside.start()
-	inside.query(table)
-	inside.stop("fast")
-	inside.set(moduleConf(dir, parameters)...)
-	inside.start()
-	want := inside.observed()
-
-	outside := newCluster(t)
-	outside.start()
-	outside.query(table)
-	beside(t, outside.block("main")+"max_worker_processes = 8\n"+modulesBlock(dir, parameters), "")
-	got := outside.observed()
-
-	t.Logf("%d observations", len(want))
-	for i := range max(len(got), len(want)) {
-		g, w := "nothing", "nothing"
-		if i < len(got) {
-			g = got[i]
-		}
-		if i < len(want) {
-			w = want[i]
-		}
-		if g != w {
-			t.Errorf("inside  %s\noutside %s", w, g)
-		}
-	}
+	insideAndBeside(t, parameters, "max_worker_processes = 8\n")
 }

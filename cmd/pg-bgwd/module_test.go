@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +33,20 @@ func pgConfig() string {
 		return ""
 	}
 	return path
+}
+
+// release is the major release that the modules are built for.
+func release(t *testing.T) int {
+	t.Helper()
+	out, err := exec.Command(pgConfig(), "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if _, err := fmt.Sscanf(string(out), "PostgreSQL %d", &n); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	return n
 }
 
 // needModules builds them and returns the module's directory.
@@ -112,6 +125,13 @@ func (c *cluster) observed() []string {
 // whatever its worker sees has to be the same. It covers BGW-101, BGW-104 and
 // BGW-107, errors, memory, parameters, SPI, cursors, transactions and types.
 func TestModuleProbe(t *testing.T) {
+	insideAndBeside(t, probeParameters, "").says("bgw_spi_probe")
+}
+
+// insideAndBeside runs the probe that the parameters choose in a server and beside
+// one, where more is pg-bgw's configuration, and says where it saw something else.
+func insideAndBeside(t *testing.T, parameters map[string]string, more string) *supervisor {
+	t.Helper()
 	dir := needModules(t)
 	const table = "CREATE TABLE observed (n integer, subject text, value text)"
 
@@ -119,21 +139,17 @@ func TestModuleProbe(t *testing.T) {
 	inside.start()
 	inside.query(table)
 	inside.stop("fast")
-	inside.set(moduleConf(dir, probeParameters)...)
+	inside.set(moduleConf(dir, parameters)...)
 	inside.start()
 	want := inside.observed()
 
 	outside := newCluster(t)
 	outside.start()
 	outside.query(table)
-	s := beside(t, outside.block("main")+modulesBlock(dir, probeParameters), "")
+	s := beside(t, outside.block("main")+more+modulesBlock(dir, parameters), "")
 	got := outside.observed()
-	s.says("bgw_spi_probe")
 
-	if slices.Equal(got, want) {
-		t.Logf("%d observations", len(got))
-		return
-	}
+	t.Logf("%d observations", len(want))
 	for i := range max(len(got), len(want)) {
 		g, w := "nothing", "nothing"
 		if i < len(got) {
@@ -146,4 +162,5 @@ func TestModuleProbe(t *testing.T) {
 			t.Errorf("inside  %s\noutside %s", w, g)
 		}
 	}
+	return s
 }

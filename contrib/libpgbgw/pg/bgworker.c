@@ -63,15 +63,16 @@ void RegisterBackgroundWorker(BackgroundWorker *worker)
 	struct pgbgw_host_entry entry;
 	int error;
 
-	if (the_worker) { /* as in a backend: nothing, the library was loaded too late */
-		if (process_shared_preload_libraries_in_progress)
-			return;
+	/*
+	 * BGW-021. Releases differ in who is told: up to 16 the server's own hooks, from 17
+	 * backends, and a hook that comes too late keeps such a server from starting. Here
+	 * everybody is told, and no more.
+	 */
+	if (!process_shared_preload_libraries_in_progress) {
 		ereport(LOG, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			      errmsg("background worker \"%s\": must be registered in shared_preload_libraries", worker->bgw_name)));
 		return;
 	}
-	if (!process_shared_preload_libraries_in_progress)
-		return;
 	ereport(DEBUG1, (errmsg_internal("registering background worker \"%s\"", worker->bgw_name)));
 	if (!registration_is_sane(worker, LOG))
 		return;

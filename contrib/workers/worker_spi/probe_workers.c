@@ -203,8 +203,6 @@ static void probe_refused(void)
 	wrong.bgw_restart_time = 10;
 	wrong.bgw_flags |= BGWORKER_CLASS_PARALLEL;
 	probe_error("parallel with restart", register_wrong);
-	fill(&wrong, "-");
-	RegisterBackgroundWorker(&wrong); /* BGW-021: a complaint, no effect */
 }
 
 /* BGW-024: false, and the handle stays what it was; and all slots can be had again. */

@@ -31,6 +31,7 @@ extern PGDLLEXPORT void bgw_rows_main(Datum arg);
 static int inits;    /* how often _PG_init ran in this process or before its fork */
 static int level, assigned;
 static char *statics; /* what is registered: "NAME=EXTRA;…" */
+static bool late;    /* the hook registers a worker too, which is too late */
 static int *lives;   /* in shared memory: how often the hook found it */
 
 #if PG_VERSION_NUM >= 150000
@@ -45,32 +46,6 @@ static void request(void)
 		next_request();
 #endif
 	RequestAddinShmemSpace(sizeof *lives);
-}
-
-static void startup(void)
-{
-	bool found;
-
-	if (next_startup)
-		next_startup();
-	lives = ShmemInitStruct("bgw_rows", sizeof *lives, &found);
-	if (!found)
-		*lives = 0;
-	++*lives;
-	elog(LOG, "bgw_rows: shared memory is %s, life %d", found ? "known" : "new", *lives);
-}
-
-static bool check_level(int *newval, void **extra, GucSource source)
-{
-	if (*newval != 13)
-		return true;
-	GUC_check_errdetail("13 brings bad luck.");
-	return false;
-}
-
-static void assign_level(int newval, void *extra)
-{
-	assigned = newval;
 }
 
 static void enlist(const char *name, const char *extra)
@@ -89,6 +64,34 @@ static void enlist(const char *name, const char *extra)
 	RegisterBackgroundWorker(&w);
 }
 
+static void startup(void)
+{
+	bool found;
+
+	if (next_startup)
+		next_startup();
+	lives = ShmemInitStruct("bgw_rows", sizeof *lives, &found);
+	if (!found)
+		*lives = 0;
+	++*lives;
+	elog(LOG, "bgw_rows: shared memory is %s, life %d", found ? "known" : "new", *lives);
+	if (late)
+		enlist("late hook", "wait");
+}
+
+static bool check_level(int *newval, void **extra, GucSource source)
+{
+	if (*newval != 13)
+		return true;
+	GUC_check_errdetail("13 brings bad luck.");
+	return false;
+}
+
+static void assign_level(int newval, void *extra)
+{
+	assigned = newval;
+}
+
 void _PG_init(void)
 {
 	char *name, *at = NULL, *all;
@@ -97,6 +100,7 @@ void _PG_init(void)
 	DefineCustomIntVariable("bgw_rows.level", "A level.", NULL, &level, 1, 0, 100, PGC_SIGHUP, 0, check_level, assign_level, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
+	DefineCustomBoolVariable("bgw_rows.late", "Register one in the hook.", NULL, &late, false, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("bgw_rows.statics", "What to register.", NULL, &statics, "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
 	next_request = shmem_request_hook;
@@ -215,6 +219,8 @@ static void obey(char *word)
 		load_file("bgw_rows", false);
 	else if (strcmp(word, "inits") == 0)
 		says(psprintf("inits %d", inits));
+	else if (strcmp(word, "enlist") == 0)
+		enlist("late worker", "wait");
 	else if (strcmp(word, "wait") == 0)
 		wait_for_ever();
 	else if (strcmp(word, "exit") == 0)
