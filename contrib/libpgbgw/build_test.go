@@ -140,14 +140,33 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// header is pgbgw.h with its parts in their places.
+func header(t *testing.T) string {
+	part := func(path string) string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	var all strings.Builder
+	for line := range strings.Lines(part("pgbgw.h")) {
+		name, ok := strings.CutPrefix(line, "#include \"")
+		switch {
+		case ok:
+			_, text, _ := strings.Cut(part(strings.TrimSuffix(name, "\"\n")), "#endif\n\n")
+			all.WriteString("\n" + text)
+		case !strings.Contains(line, "PGBGW_PARTS") && line != "/* The parts, by subject. */\n":
+			all.WriteString(line)
+		}
+	}
+	return all.String()
+}
+
 // declared are the functions of the header.
 func declared(t *testing.T) []string {
-	header, err := os.ReadFile("pgbgw.h")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var names []string
-	for line := range strings.Lines(string(header)) {
+	for line := range strings.Lines(header(t)) {
 		if rest, ok := strings.CutPrefix(line, "PGBGW_API "); ok {
 			name, _, _ := strings.Cut(rest, "(")
 			names = append(names, name[strings.LastIndexAny(name, " *")+1:])

@@ -3,8 +3,8 @@
 // Go in it but tests; they build the library and run it against package shm in
 // both directions.
 //
-// The public header is pgbgw.h, and libpgbgw(7) and pgbgw(3) are its manual
-// pages. The sources are in src, by subject; they take the layouts from
+// The public header is pgbgw.h, with its parts in pgbgw by subject, and
+// libpgbgw(7) and pgbgw(3) are its manual pages. The sources are in src, by subject; they take the layouts from
 // pgbgw_abi.h in shm/testdata, which a test there holds equal to Go's, and the
 // control socket's records from the description and the vectors of
 // shm/control. build.sh builds the shared and the static library, with the

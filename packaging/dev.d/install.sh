@@ -39,7 +39,7 @@ install_programs() {
 # install_library is for who writes workers in C. A packager who has built without
 # it installs none.
 install_library() {
-    local dir
+    local dir f
     [[ -e $BUILD/libpgbgw/libpgbgw.pc ]] || { say "no C library in $BUILD: not installed" && return; }
     dir=$(sed -n 's/^libdir=//p' "$BUILD/libpgbgw/libpgbgw.pc")
     put "$BUILD/libpgbgw/libpgbgw.so.1" "$dir/libpgbgw.so.1"
@@ -47,6 +47,9 @@ install_library() {
     put "$BUILD/libpgbgw/libpgbgw.a" "$dir/libpgbgw.a"
     put "$BUILD/libpgbgw/libpgbgw.pc" "$dir/pkgconfig/libpgbgw.pc"
     put contrib/libpgbgw/pgbgw.h /usr/include/pgbgw.h
+    for f in contrib/libpgbgw/pgbgw/*.h; do
+        put "$f" "/usr/include/pgbgw/$(basename "$f")"
+    done
 }
 
 install_integration() {
