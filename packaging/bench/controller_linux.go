@@ -24,7 +24,8 @@ const controlCommand = "control-worker"
 type order struct {
 	Op       string
 	First, N int
-	Program  string // to start
+	Program  string // to start; or
+	Library  string // whose workers to start, as c/pgext.c defines them
 	Ledger   string
 }
 
@@ -142,10 +143,16 @@ func carryOut(ctx context.Context, w *shm.Worker, handles map[int]shm.Handle, o 
 		made := make([]shm.Handle, o.N)
 		err := pipelined(ctx, o.N, func(ctx context.Context, k int) (err error) {
 			i := o.First + k
-			made[k], err = w.Register(ctx, shm.Definition{
+			d := shm.Definition{
 				Name: fmt.Sprint("bench ", i), Flags: []string{shm.FlagShmemAccess}, StartTime: shm.StartPostmasterStart,
-				RestartTime: shm.RestartAfter(0), Command: []string{o.Program, fmt.Sprintf("%s:%d", o.Ledger, i)},
-			})
+				RestartTime: shm.RestartAfter(0),
+			}
+			if o.Library != "" {
+				d.LibraryName, d.FunctionName, d.MainArg, d.Extra = o.Library, "bench_worker_main", uint64(i), []byte(o.Ledger)
+			} else {
+				d.Command = []string{o.Program, fmt.Sprintf("%s:%d", o.Ledger, i)}
+			}
+			made[k], err = w.Register(ctx, d)
 			return err
 		})
 		for k, h := range made {

@@ -6,6 +6,7 @@
 //	bench peers                 who can be measured here, and why not the others
 //	bench lifecycle [flags]     start, restart, crash, stop, memory, idle cost
 //	bench server [flags]        what a server does, to what its workers do
+//	bench modules [flags]       workers of one library, inside of PostgreSQL and not
 //
 // Every supervisor starts the same worker (c/worker.c), which writes the time
 // of its first instruction into a file that all of them map, the ledger

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -30,7 +31,7 @@ type options struct {
 }
 
 const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags] |
-             server [flags]
+             server [flags] | modules [flags]
 
   card        print what this machine's system calls, wake-ups and starts cost
   peers       print which supervisors can be measured here
@@ -43,6 +44,11 @@ const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags] |
               stopped a worker runs its first instruction or gets SIGTERM, of
               pg-bgw and of PostgreSQL's own workers; of the flags below
               -quick, -rounds, -quiet and -budget
+  modules     measure start, restart and memory of workers that are functions
+              of one library, inside of PostgreSQL and under pg-bgw; of the
+              flags below -quick, -rounds, -samples, -quiet, -budget, -peers
+              and -scenarios, with register, register-cold, restart, memory10
+              and memory50
 
 flags of lifecycle:
 `
@@ -82,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	switch command {
-	case "card", "peers", "lifecycle", "shm", "server":
+	case "card", "peers", "lifecycle", "shm", "server", "modules":
 	case dialCommand:
 		if len(args) != 1 {
 			return usageError("dial is for this program itself")
@@ -102,14 +108,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		flags.Usage()
 		return nil
 	default:
-		return usageError(fmt.Sprintf("unknown command %q; want card, peers, lifecycle, shm or server", command))
+		return usageError(fmt.Sprintf("unknown command %q; want card, peers, lifecycle, shm, server or modules", command))
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
 		return usageError(err.Error())
 	}
-	if err := opt.check(flags); err != nil {
+	if err := opt.check(flags, command); err != nil {
 		return err
 	}
 	b, err := newLab(ctx)
@@ -125,8 +131,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		err = sharedMemory(ctx, stdout, b, *opt)
 	case "server":
 		err = follow(ctx, stdout, b, *opt)
+	case "modules":
+		err = measure(ctx, stdout, b, *opt, modulesPlan())
 	default:
-		err = lifecycle(ctx, stdout, b, *opt)
+		err = measure(ctx, stdout, b, *opt, lifecyclePlan())
 	}
 	return errors.Join(err, b.close())
 }
@@ -154,7 +162,7 @@ func newFlags(stderr io.Writer) (*options, *flag.FlagSet) {
 }
 
 // check applies -quick to what was not given and refuses what cannot be.
-func (o *options) check(f *flag.FlagSet) error {
+func (o *options) check(f *flag.FlagSet, command string) error {
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if o.quick {
@@ -185,14 +193,17 @@ func (o *options) check(f *flag.FlagSet) error {
 	case o.maxProcesses < 300 || o.maxProcesses > 4096:
 		return usageError("-max-processes must be 300 to 4096")
 	}
-	return o.checkScenarios()
+	if command == "modules" {
+		return o.checkScenarios(moduleScenarios)
+	}
+	return o.checkScenarios(scenarios, "idle", "step")
 }
 
-func (o *options) checkScenarios() error {
+func (o *options) checkScenarios(scenarios []scenario, others ...string) error {
 	if o.scenarios == "" {
 		return nil
 	}
-	found := o.wants(o.scenarios, "idle") || o.wants(o.scenarios, "step")
+	found := slices.ContainsFunc(others, func(name string) bool { return o.wants(o.scenarios, name) })
 	for _, s := range scenarios {
 		found = found || o.wants(o.scenarios, s.name)
 	}
@@ -220,19 +231,24 @@ func listPeers(w io.Writer, b *lab) error {
 	return nil
 }
 
-// lifecycle prints the card, measures, and prints the report, also when it was
+// lifecyclePlan is "bench lifecycle".
+func lifecyclePlan() plan {
+	return plan{discover: discover, first: step, scenarios: scenarios, idle: []int{1, 100}, metrics: metrics, goals: goals, bases: []string{runit, floor}}
+}
+
+// measure prints the card, measures, and prints the report, also when it was
 // interrupted: what is there by then.
-func lifecycle(ctx context.Context, w io.Writer, b *lab, opt options) error {
+func measure(ctx context.Context, w io.Writer, b *lab, opt options, what plan) error {
 	if err := card(ctx, w, b); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
-	if opt.wants(opt.scenarios, "step") {
-		step(ctx, w, opt)
+	if what.first != nil && opt.wants(opt.scenarios, "step") {
+		what.first(ctx, w, opt)
 	}
 	debug.SetGCPercent(400)
 	runtime.GOMAXPROCS(1) // idle threads that spin are at the cost of what is measured
-	r := &runner{opt: opt, out: w, lab: b, results: results{}, noted: map[string]bool{}}
+	r := &runner{plan: what, opt: opt, out: w, lab: b, results: results{}, noted: map[string]bool{}}
 	if len(postgresMajors()) == 0 {
 		r.note("PostgreSQL is not measured: no server below /usr/lib/postgresql")
 	}

@@ -28,13 +28,18 @@ type pgbgw struct {
 	client  *dbusapi.Client
 	events  <-chan dbusapi.Event
 	program string
-	// Of byPhase: in a word by what the server is watched, and its block.
-	evidence, server string
-	cgroup           string // "": none
-	handles          map[int]dbusapi.Handle
-	inside           *controller // the worker that registers the others; nil: none
-	members          *members    // the workers that exchange messages, in Go; nil: none
-	inC              *members    // the same in C
+	slots   int // max_worker_processes
+	major   int // whose modules the workers are; 0: they are programs
+	// Of byPhase: in a word by what the server is watched.
+	evidence string
+	settings string // more lines of pg-bgw.hcl
+	cgroup   string // "": none
+	handles  map[int]dbusapi.Handle
+	// Who registers the others, of byControl or byModuleControl, or of byModule; nil: nobody.
+	inside    *controller
+	registrar *registrar
+	members   *members // the workers that exchange messages, in Go; nil: none
+	inC       *members // the same in C
 }
 
 const outstanding = 64 // calls at once; a system bus allows 128
@@ -53,12 +58,15 @@ const ourBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 `
 
 func newPgbgw(w way) func(at seat) peer {
-	return func(at seat) peer { return &pgbgw{seat: at, way: w, handles: map[int]dbusapi.Handle{}} }
+	return func(at seat) peer { return &pgbgw{seat: at, way: w, slots: 1101, handles: map[int]dbusapi.Handle{}} }
 }
 
 func (p *pgbgw) name() string {
-	if p.evidence != "" {
+	switch {
+	case p.evidence != "":
 		return p.way.name() + "-" + p.evidence
+	case p.major != 0:
+		return fmt.Sprint(p.way.name(), "-", p.major)
 	}
 	return p.way.name()
 }
@@ -69,6 +77,9 @@ func (p *pgbgw) missing() string {
 	}
 	if _, err := exec.LookPath("dbus-daemon"); err != nil {
 		return "no dbus-daemon (package dbus-daemon)"
+	}
+	if p.major != 0 {
+		return missingHeaders(p.major)
 	}
 	return ""
 }
@@ -94,16 +105,23 @@ func (p *pgbgw) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.major != 0 {
+		if err := p.compileModules(ctx); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []string{"run", "state", "workers.d"} {
 		if err := os.MkdirAll(p.path(dir), 0o755); err != nil {
 			return err
 		}
 	}
-	err := errors.Join(
-		os.WriteFile(p.path("bus.conf"), fmt.Appendf(nil, ourBus, p.path("bus")), 0o644),
-		os.WriteFile(p.path("pg-bgw.hcl"), []byte("max_worker_processes = 1101\n"+p.server), 0o644),
-		p.define(),
-	)
+	err := p.define()
+	if err == nil {
+		err = errors.Join(
+			os.WriteFile(p.path("bus.conf"), fmt.Appendf(nil, ourBus, p.path("bus")), 0o644),
+			os.WriteFile(p.path("pg-bgw.hcl"), fmt.Appendf(nil, "max_worker_processes = %d\n%s", p.slots, p.settings), 0o644),
+		)
+	}
 	if err != nil {
 		return err
 	}
@@ -188,6 +206,9 @@ func (p *pgbgw) connect(ctx context.Context) error {
 	if p.inside != nil {
 		err = errors.Join(err, p.inside.accept(ctx))
 	}
+	if p.registrar != nil && err == nil {
+		err = p.registrar.accept()
+	}
 	for _, m := range []*members{p.members, p.inC} {
 		if m != nil && err == nil {
 			err = m.accept()
@@ -222,8 +243,16 @@ func pipelined(ctx context.Context, n int, call func(ctx context.Context, k int)
 
 func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
 	if p.inside != nil {
-		r, err := p.inside.ask(ctx, order{Op: orderStart, First: first, N: n, Program: p.lab.path(p.program), Ledger: p.book.path})
+		o := order{Op: orderStart, First: first, N: n, Program: p.lab.path(p.program), Ledger: p.book.path}
+		if p.major != 0 {
+			o.Program, o.Library = "", p.library()
+		}
+		r, err := p.inside.ask(ctx, o)
 		return r.Asked, err
+	}
+	if p.registrar != nil {
+		err := p.registrar.ask(ctx, "start", first, n, p.library())
+		return p.book.at(first).asked, err
 	}
 	p.drain()
 	handles := make([]dbusapi.Handle, n)
@@ -255,6 +284,9 @@ func (p *pgbgw) stop(ctx context.Context, first, n int) error {
 	if p.inside != nil {
 		_, err := p.inside.ask(ctx, order{Op: orderStop, First: first, N: n})
 		return err
+	}
+	if p.registrar != nil {
+		return p.registrar.ask(ctx, "stop", first, n, p.library())
 	}
 	p.drain()
 	gone := map[dbusapi.Handle]bool{}
@@ -355,6 +387,7 @@ func (p *pgbgw) close() error {
 		p.client = nil
 	}
 	p.inside.close()
+	p.registrar.close()
 	p.members.close()
 	p.inC.close()
 	p.proc.stop(syscall.SIGTERM)

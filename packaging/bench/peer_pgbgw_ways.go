@@ -26,6 +26,12 @@ const (
 	// byPhase has two workers that follow a server, which is watched as the
 	// peer's evidence says.
 	byPhase
+	// byModule has workers of a module registered by one of them.
+	byModule
+	// byModuleControl is byControl for workers of a module.
+	byModuleControl
+	// byModuleBus is byBus for workers of a module.
+	byModuleBus
 )
 
 // The names by which goals find pg-bgw.
@@ -35,10 +41,14 @@ const (
 	oursControl = "pg-bgw-control"
 	oursPair    = "pg-bgw-pair"
 	oursPhase   = "pg-bgw" // by a word of evidence after it
+	// With the release after it.
+	oursModule        = "pg-bgw"
+	oursModuleControl = "pg-bgw-control"
+	oursModuleBus     = "pg-bgw-bus"
 )
 
 func (w way) name() string {
-	return [...]string{ours, oursDynamic, oursControl, oursPair, oursPhase}[w]
+	return [...]string{ours, oursDynamic, oursControl, oursPair, oursPhase, oursModule, oursModuleControl, oursModuleBus}[w]
 }
 
 func (w way) note() string {
@@ -51,12 +61,16 @@ func (w way) note() string {
 		"Register over the control socket, by a Go worker with package shm, " + fmt.Sprint(outstanding) + " calls outstanding at most; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
 		"two workers with package shm, and two with libpgbgw, attached to one segment of a pg-bgwd.",
 		"two workers without a session, of a pg-bgwd that watches the server; cgroup, slot table, segment and log included.",
+		"RegisterDynamicBackgroundWorker in a worker of the module, c/pgext.c as in the server; no sandbox, cgroup, slot table, segment and log included. Time runs from the call.",
+		"the same workers, registered over the control socket by a Go worker with package shm. Time runs from its call.",
+		"the same workers, registered over a private dbus-daemon by package dbusapi in this program. Time runs from its call.",
 	}[w]
 }
 
 // scenarios are those in which the way matters; nil: all.
 func (w way) scenarios() []string {
-	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}, {}}[w]
+	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}, {},
+		nil, {"register", "register-cold"}, {"register", "register-cold"}}[w]
 }
 
 const ourTemplate = `
@@ -90,15 +104,22 @@ worker "%s" {
 }
 `
 
-// define writes what the way needs into workers.d.
+// define writes what the way needs into workers.d, and sets the settings.
 func (p *pgbgw) define() error {
 	var text strings.Builder
+	if p.major != 0 {
+		workers, err := p.defineModules()
+		if err != nil {
+			return err
+		}
+		text.WriteString(workers)
+	}
 	switch p.way {
 	case byTemplate:
 		for _, program := range []string{"worker-nolibc", "worker-glibc"} {
 			fmt.Fprintf(&text, ourTemplate, program, p.lab.path(program), p.book.path)
 		}
-	case byControl:
+	case byControl, byModuleControl:
 		self, err := os.Executable()
 		if err != nil {
 			return err
@@ -134,6 +155,9 @@ func (p *pgbgw) define() error {
 func (p *pgbgw) register(ctx context.Context, i int) (dbusapi.Handle, error) {
 	if p.way == byTemplate {
 		return p.client.Instantiate(ctx, p.program, strconv.Itoa(i), dbusapi.Definition{}, 0)
+	}
+	if p.way == byModuleBus {
+		return p.client.RegisterDynamicBackgroundWorker(ctx, p.moduleDefinition(i), 0)
 	}
 	return p.client.RegisterDynamicBackgroundWorker(ctx, dbusapi.Definition{
 		Set:       dbusapi.KeyName | dbusapi.KeyFlags | dbusapi.KeyStartTime | dbusapi.KeyRestartTime | dbusapi.KeyCommand,

@@ -23,11 +23,13 @@ type postgres struct {
 	seat
 	major     int
 	binDir    string
+	slots     int      // max_worker_processes
 	source    string   // of the extension, below c
 	functions []string // of the extension, as they are declared
 	proc      *spawned
 	conn      *pgx.Conn
-	lost      bool // the session that owns the workers is gone
+	asked     string // the library whose workers are asked for
+	lost      bool   // the session that owns the workers is gone
 }
 
 // postgresMajors finds the installed servers, newest first.
@@ -44,11 +46,16 @@ func postgresMajors() []int {
 	return majors
 }
 
+// extension is the source of workers inside of a server.
+const extension = "pgext.c"
+
+func serverBin(major int) string { return fmt.Sprintf("/usr/lib/postgresql/%d/bin", major) }
+
 func newPostgres(at seat, major int) peer {
 	return &postgres{
-		seat: at, major: major, binDir: fmt.Sprintf("/usr/lib/postgresql/%d/bin", major), source: "pgext.c",
+		seat: at, major: major, binDir: serverBin(major), slots: 1100, source: extension,
 		functions: []string{
-			"bench_start(int, int) RETURNS void",
+			"bench_start(int, int, text) RETURNS void",
 			"bench_stop(int, int) RETURNS void",
 			"bench_terminate(int) RETURNS bigint",
 		},
@@ -57,16 +64,7 @@ func newPostgres(at seat, major int) peer {
 
 func (p *postgres) name() string { return fmt.Sprintf("postgresql-%d", p.major) }
 
-func (p *postgres) missing() string {
-	dir, err := p.headers()
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, "postgres.h"))
-	}
-	if err != nil {
-		return fmt.Sprintf("no server headers (package postgresql-server-dev-%d)", p.major)
-	}
-	return ""
-}
+func (p *postgres) missing() string { return missingHeaders(p.major) }
 
 func (p *postgres) traits() traits {
 	return traits{
@@ -75,19 +73,14 @@ func (p *postgres) traits() traits {
 	}
 }
 
-func (p *postgres) headers() (string, error) {
-	out, err := exec.Command(filepath.Join(p.binDir, "pg_config"), "--includedir-server").Output()
-	return strings.TrimSpace(string(out)), err
-}
-
 func (p *postgres) path(elem ...string) string {
 	return p.lab.path(append([]string{p.name()}, elem...)...)
 }
 
-func (p *postgres) library() string { return p.path("bench.so") }
+func (p *postgres) library() string { return p.lab.module(p.source, p.major) }
 
 func (p *postgres) open(ctx context.Context) error {
-	if err := p.makeLibrary(ctx); err != nil {
+	if err := p.lab.makeModule(ctx, p.source, p.major); err != nil {
 		return err
 	}
 	if err := p.makeCluster(ctx); err != nil {
@@ -102,22 +95,10 @@ func (p *postgres) open(ctx context.Context) error {
 	return p.declare(ctx)
 }
 
-// makeLibrary compiles the extension against the server's headers.
-func (p *postgres) makeLibrary(ctx context.Context) error {
-	headers, err := p.headers()
-	if err != nil {
-		return fmt.Errorf("cannot run pg_config: %w", err)
-	}
-	if err := os.Mkdir(p.path(), 0o755); err != nil {
-		return err
-	}
-	return p.lab.cc(ctx, filepath.Join(p.name(), "bench.so"), p.source, "-fPIC", "-shared", "-I"+headers)
-}
-
 // makeCluster runs initdb as the server's user in a directory of that user.
 func (p *postgres) makeCluster(ctx context.Context) error {
 	dir := p.path("home")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := errors.Join(os.Mkdir(p.path(), 0o755), os.Mkdir(dir, 0o700)); err != nil {
 		return err
 	}
 	if c := p.lab.server; c != nil {
@@ -143,7 +124,7 @@ func (p *postgres) asServer(cmd *exec.Cmd) {
 func (p *postgres) launch() error {
 	args := []string{"-D", p.path("home", "data"), "-k", p.path("home"), "-h", ""}
 	for _, s := range []string{
-		"max_worker_processes=1100", "max_connections=20", "shared_buffers=128MB",
+		"max_worker_processes=" + strconv.Itoa(p.slots), "max_connections=20", "shared_buffers=128MB",
 		"log_min_messages=fatal", "autovacuum=off",
 		"shared_preload_libraries=" + p.library(),
 		"pgbgw_bench.library=" + p.library(),
@@ -193,11 +174,18 @@ func (p *postgres) declare(ctx context.Context) error {
 	return nil
 }
 
-func (p *postgres) prepare(ctx context.Context, n int, program string) error { return nil }
+// prepare chooses the library: the one that is preloaded, or its copy.
+func (p *postgres) prepare(ctx context.Context, n int, program string) error {
+	p.asked = p.library()
+	if program == coldModule {
+		p.asked = coldCopy(p.asked)
+	}
+	return nil
+}
 
 // start's time is the server's own, taken just before the first registration.
 func (p *postgres) start(ctx context.Context, first, n int) (int64, error) {
-	if _, err := p.conn.Exec(ctx, "SELECT bench_start($1, $2)", first, n); err != nil {
+	if _, err := p.conn.Exec(ctx, "SELECT bench_start($1, $2, $3)", first, n, p.asked); err != nil {
 		return 0, err
 	}
 	return p.book.at(first).asked, nil

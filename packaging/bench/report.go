@@ -11,12 +11,12 @@ import (
 // then how the peers were asked and what is not there.
 func (r *runner) report(w io.Writer) {
 	server := r.server()
-	for _, m := range metrics {
+	for _, m := range r.metrics {
 		if len(r.results[m.id]) > 0 {
 			r.table(w, m, server)
 		}
 	}
-	printGoals(w, goals, r.results, server)
+	printGoals(w, r.goals, r.results, server)
 	fmt.Fprintf(w, "\nHow they were measured\n")
 	for _, p := range r.peers {
 		fmt.Fprintf(w, "  %s\n", p.traits().note)
@@ -37,10 +37,10 @@ func (r *runner) server() string {
 	return ""
 }
 
-// bases are the columns of ratios: what a goal compares with, and the floor.
-func (r *runner) bases(m metric, server string) []string {
+// columns are those of ratios: what a goal compares with, and the floor.
+func (r *runner) columns(m metric, server string) []string {
 	var names []string
-	for _, b := range []string{server, runit, floor} {
+	for _, b := range append([]string{server}, r.bases...) {
 		if len(r.results[m.id][b]) > 0 {
 			names = append(names, b)
 		}
@@ -49,7 +49,7 @@ func (r *runner) bases(m metric, server string) []string {
 }
 
 func (r *runner) table(w io.Writer, m metric, server string) {
-	bases := r.bases(m, server)
+	bases := r.columns(m, server)
 	fmt.Fprintf(w, "\n%s (%s)\n", m.title, m.unit)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "\tmedian\tmin .. max of rounds\tp99\tworst\tn\t")

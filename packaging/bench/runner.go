@@ -11,8 +11,20 @@ import (
 	"time"
 )
 
+// A plan is what a runner measures, and how that is reported.
+type plan struct {
+	discover  func(b *lab) []func() (peer, error)
+	first     func(ctx context.Context, w io.Writer, opt options) // scenario "step"; nil: none
+	scenarios []scenario
+	idle      []int // numbers of workers with which idle costs are watched, of all peers at once
+	metrics   []metric
+	goals     []goal
+	bases     []string // peers that the others are compared with, beside the newest server
+}
+
 // A runner measures its peers, scenario by scenario and in rounds.
 type runner struct {
+	plan
 	opt     options
 	out     io.Writer
 	lab     *lab
@@ -29,23 +41,25 @@ var errTime = errors.New("the time is up (-budget)")
 
 // discover is every peer that there could be, PostgreSQL's newest first.
 func discover(b *lab) []func() (peer, error) {
-	at := func(name string, make func(seat) peer) func() (peer, error) {
-		return func() (peer, error) {
-			s, err := b.seat(name)
-			return make(s), err
-		}
-	}
-	all := []func() (peer, error){at(ours, newPgbgw(byTemplate))}
+	all := []func() (peer, error){b.at(ours, newPgbgw(byTemplate))}
 	for _, major := range postgresMajors() {
-		all = append(all, at(fmt.Sprint("postgresql-", major), func(s seat) peer { return newPostgres(s, major) }))
+		all = append(all, b.at(fmt.Sprint("postgresql-", major), func(s seat) peer { return newPostgres(s, major) }))
 	}
-	all = append(all, at(oursDynamic, newPgbgw(byBus)), at(oursControl, newPgbgw(byControl)))
-	return append(all, at(floor, newCsup), at(runit, newRunit), at("s6", newS6), at("systemd", newSystemd))
+	all = append(all, b.at(oursDynamic, newPgbgw(byBus)), b.at(oursControl, newPgbgw(byControl)))
+	return append(all, b.at(floor, newCsup), b.at(runit, newRunit), b.at("s6", newS6), b.at("systemd", newSystemd))
+}
+
+// at makes a peer at a seat of that name, when it is called.
+func (b *lab) at(name string, make func(seat) peer) func() (peer, error) {
+	return func() (peer, error) {
+		s, err := b.seat(name)
+		return make(s), err
+	}
 }
 
 // open brings up every peer that is wanted and there; the others are noted.
 func (r *runner) open(ctx context.Context) error {
-	for _, make := range discover(r.lab) {
+	for _, make := range r.discover(r.lab) {
 		p, err := make()
 		if err != nil {
 			return err
@@ -107,7 +121,7 @@ func (r *runner) note(format string, args ...any) {
 // returns nil and notes what is not measured.
 func (r *runner) run(ctx context.Context) error {
 	begun := time.Now()
-	for _, s := range scenarios {
+	for _, s := range r.scenarios {
 		if !r.opt.wants(r.opt.scenarios, s.name) {
 			continue
 		}
@@ -121,9 +135,9 @@ func (r *runner) run(ctx context.Context) error {
 	if !r.opt.wants(r.opt.scenarios, "idle") {
 		return nil
 	}
-	for _, n := range []int{1, 100} {
+	for _, n := range r.idle {
 		fmt.Fprintf(r.out, "%4.0f s  idle with %d\n", time.Since(begun).Seconds(), n)
-		if err := r.idle(ctx, n); err != nil {
+		if err := r.idleCosts(ctx, n); err != nil {
 			return r.outOfTime(ctx, err, "idle", 0)
 		}
 	}
@@ -208,8 +222,8 @@ func (r *runner) renew(ctx context.Context, p peer) error {
 	return r.openOne(ctx, p)
 }
 
-// idle measures all peers in one window, n workers each.
-func (r *runner) idle(ctx context.Context, n int) error {
+// idleCosts measures all peers in one window, n workers each.
+func (r *runner) idleCosts(ctx context.Context, n int) error {
 	r.values = map[[2]string][]float64{}
 	var up []peer
 	for _, p := range r.those("idle") {

@@ -83,7 +83,7 @@ func (r *followRunner) openOurs() error {
 		}
 		p := newPgbgw(byPhase)(at).(*pgbgw)
 		p.evidence = f.evidence
-		p.server = fmt.Sprintf("server \"followed\" {\n  conninfo = %q\n%s}\n", f.conninfo, f.more)
+		p.settings = fmt.Sprintf("server \"followed\" {\n  conninfo = %q\n%s}\n", f.conninfo, f.more)
 		if why := p.missing(); why != "" {
 			return fmt.Errorf("cannot measure pg-bgw: %s", why)
 		}
@@ -104,7 +104,7 @@ func (r *followRunner) openInside(ctx context.Context) error {
 		r.notes = append(r.notes, "PostgreSQL's own workers are not measured: "+why)
 		return nil
 	}
-	if err := p.makeLibrary(ctx); err != nil {
+	if err := r.lab.makeModule(ctx, p.source, major); err != nil {
 		return err
 	}
 	r.followers = append(r.followers, &follower{name: p.name(), book: at.book, inside: p, settings: []string{
