@@ -179,4 +179,13 @@ func TestDynamic(t *testing.T) {
 	if ready != 2 {
 		t.Errorf("DynamicReady came %d times: %s", ready, w.requests())
 	}
+	late := uint32(0)
+	for handle, n := range size {
+		if n == 777 {
+			late = handle
+		}
+	}
+	if late == 0 || has[late] {
+		t.Errorf("what came after its caller had given up was not given back: %s", w.requests())
+	}
 }

@@ -77,6 +77,45 @@ static void end(pgbgw_worker *w)
 	atomic_store(&w->died, true);
 }
 
+/* Sends n bytes: 0, -EAGAIN if the supervisor does not read, -ECONNRESET. */
+static int send_record(pgbgw_worker *w, const void *record, size_t n)
+{
+	ssize_t r;
+
+	do
+		r = send(w->env.fds[PGI_CONTROL], record, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return 0;
+	if (errno == EAGAIN)
+		return -EAGAIN;
+	return errno == EPIPE || errno == ECONNRESET ? pgi_fail(ECONNRESET, "the supervisor died") : pgi_fail(errno, "cannot send to the supervisor: %s", strerror(errno));
+}
+
+#define SMALL 512 /* bytes: enough for all but Register */
+
+/* control_mu is held. */
+static void tell(pgbgw_worker *w, struct pgi_record *request)
+{
+	unsigned char record[SMALL];
+	int n;
+
+	request->id = ++w->next_id;
+	n = pgi_encode(request, record, sizeof record);
+	if (n > 0)
+		(void)send_record(w, record, (size_t)n); /* the end of the socket is seen by who reads */
+}
+
+/* Gives back what came with an answer whose caller has given up. */
+static void drop(pgbgw_worker *w, const struct pgi_record *r)
+{
+	struct pgi_record request = { .type = PGI_DYNAMIC_DETACH, .segment = r->segment };
+	uint16_t asked = r->type & (uint16_t)~PGI_ANSWER;
+
+	if (!r->error && (asked == PGI_DYNAMIC_CREATE || asked == PGI_DYNAMIC_ATTACH || asked == PGI_DYNAMIC_NAMED))
+		tell(w, &request);
+}
+
 /* Takes one record apart. Types that are not known are for a newer library. */
 static void take(pgbgw_worker *w, size_t n, int fd)
 {
@@ -89,6 +128,8 @@ static void take(pgbgw_worker *w, size_t n, int fd)
 		keep_change(w, &r);
 	else if (error == 0 && r.type & PGI_ANSWER && keep_answer(w, &r, fd))
 		return;
+	else if (error == 0 && r.type & PGI_ANSWER)
+		drop(w, &r);
 	if (fd >= 0)
 		(void)close(fd);
 	if (error)
@@ -141,21 +182,6 @@ bool pgi_client_read(pgbgw_worker *w)
 	return any;
 }
 
-/* Sends n bytes: 0, -EAGAIN if the supervisor does not read, -ECONNRESET. */
-static int send_record(pgbgw_worker *w, const void *record, size_t n)
-{
-	ssize_t r;
-
-	do
-		r = send(w->env.fds[PGI_CONTROL], record, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (r < 0 && errno == EINTR);
-	if (r >= 0)
-		return 0;
-	if (errno == EAGAIN)
-		return -EAGAIN;
-	return errno == EPIPE || errno == ECONNRESET ? pgi_fail(ECONNRESET, "the supervisor died") : pgi_fail(errno, "cannot send to the supervisor: %s", strerror(errno));
-}
-
 static bool settled(pgbgw_worker *w, struct pgi_call *c)
 {
 	pthread_mutex_lock(&w->control_mu);
@@ -205,7 +231,7 @@ static void enter(pgbgw_worker *w, struct pgi_call *c)
 	pthread_mutex_unlock(&w->control_mu);
 }
 
-/* An answer that comes later is dropped. */
+/* An answer that comes later is given back. */
 static void leave(pgbgw_worker *w, struct pgi_call *c)
 {
 	struct pgi_call **at = &w->calls;
@@ -235,8 +261,6 @@ static int result(const struct pgi_record *request, struct pgi_call *c, struct p
 		(void)close(c->fd);
 	return r;
 }
-
-#define SMALL 512 /* bytes: enough for all but Register */
 
 int pgi_call(pgbgw_worker *w, struct pgi_record *request, struct pgi_answer *answer, int64_t deadline, int how)
 {
@@ -269,15 +293,9 @@ int pgi_call(pgbgw_worker *w, struct pgi_record *request, struct pgi_answer *ans
 
 void pgi_tell(pgbgw_worker *w, struct pgi_record *request)
 {
-	unsigned char record[SMALL];
-	int n;
-
 	pthread_mutex_lock(&w->control_mu);
-	request->id = ++w->next_id;
+	tell(w, request);
 	pthread_mutex_unlock(&w->control_mu);
-	n = pgi_encode(request, record, sizeof record);
-	if (n > 0)
-		(void)send_record(w, record, (size_t)n); /* the end of the socket is seen by who reads */
 }
 
 int pgbgw_next_change(pgbgw_worker *w, pgbgw_change *c)

@@ -209,15 +209,11 @@ int pgbgw_dynamic_cancel_on_detach(pgbgw_dynamic *d, void (*f)(pgbgw_dynamic *d,
 	return found ? 0 : pgi_fail(ENOENT, "no such callback");
 }
 
-int pgbgw_dynamic_detach(pgbgw_dynamic *d)
+/* Detaches without telling the supervisor. */
+static void give_up(pgbgw_worker *w, pgbgw_dynamic *d)
 {
-	pgbgw_worker *w = d->w;
-	uint32_t handle = d->handle;
 	struct pgbgw_dynamic **at;
-	int r = pgi_usable(w);
 
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&w->dynamic_mu);
 	for (at = &w->dynamics; *at && *at != d; at = &(*at)->next)
 		;
@@ -225,22 +221,31 @@ int pgbgw_dynamic_detach(pgbgw_dynamic *d)
 		*at = d->next;
 	pthread_mutex_unlock(&w->dynamic_mu);
 	leave(d);
+}
+
+int pgbgw_dynamic_detach(pgbgw_dynamic *d)
+{
+	pgbgw_worker *w = d->w;
+	uint32_t handle = d->handle;
+	int r = pgi_usable(w);
+
+	if (r < 0)
+		return r;
+	give_up(w, d);
 	return tell(w, PGI_DYNAMIC_DETACH, handle, false);
 }
 
 /* Fills a new segment, and tells the supervisor how that went: others wait for it. */
 static int fill(pgbgw_worker *w, pgbgw_dynamic *d, int (*init)(void *, size_t, void *), void *arg)
 {
-	int r = init ? init(d->base, (size_t)d->size, arg) : 0;
+	int failed = init ? init(d->base, (size_t)d->size, arg) : 0, r = 0;
 	uint32_t handle = d->handle;
 
-	if (r < 0) {
-		(void)pgi_fail(-r, "to fill the dynamic segment failed: %s", strerror(-r));
-		(void)tell(w, PGI_DYNAMIC_READY, handle, false);
-		(void)pgbgw_dynamic_detach(d);
-		return r;
-	}
-	return tell(w, PGI_DYNAMIC_READY, handle, true);
+	if (failed >= 0 && (r = tell(w, PGI_DYNAMIC_READY, handle, true)) == 0)
+		return 0;
+	give_up(w, d);
+	(void)tell(w, PGI_DYNAMIC_READY, handle, false);
+	return failed < 0 ? pgi_fail(-failed, "to fill the dynamic segment failed: %s", strerror(-failed)) : r;
 }
 
 static int named(pgbgw_worker *w, const char *name, size_t size, int (*init)(void *, size_t, void *), void *arg, pgbgw_dynamic **to)

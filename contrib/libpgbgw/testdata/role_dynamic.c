@@ -76,9 +76,15 @@ int role_dynamic(char **v)
 	CHECK(*(char *)pgbgw_dynamic_address(d) == 'x');
 	MUST(pgbgw_dynamic_unpin(w, handle));
 	CHECK(pgbgw_dynamic_named(w, "n", 10, fails, NULL, &named) == -EDOM && named == NULL);
+	CHECK(strstr(pgbgw_last_error(), "to fill") != NULL);
 	CHECK(MUST(pgbgw_dynamic_named(w, "n", 10, fills, NULL, &named)) == 0 && *(char *)pgbgw_dynamic_address(named) == 'f'); /* BGW-139 */
 	CHECK(MUST(pgbgw_dynamic_named(w, "n", 10, fails, NULL, &again)) == 1 && again == named);
 	CHECK(pgbgw_dynamic_named(w, "n", 11, fails, NULL, &again) == -EINVAL);
+	pgbgw_interrupt(w);
+	CHECK(pgbgw_dynamic_create(w, 777, &d) == -EINTR && d == NULL);
+	pgbgw_resume(w);
+	MUST(pgbgw_ready(w, "after an answer that nobody waited for"));
+	MUST(pgbgw_ready(w, "after what it led to"));
 	MUST(pgbgw_detach(w));
 	CHECK(pgbgw_dynamic_create(w, 5000, &d) == -ENOTCONN);
 	return 0;
