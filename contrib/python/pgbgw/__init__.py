@@ -37,7 +37,8 @@ it must not use what its parent opened.
 """
 
 from ._atomic import NoAtomics
-from ._barrier import Barrier, ConditionVariable
+from ._barrier import Barrier
+from ._condition import ConditionVariable
 from ._dynamic import DynamicSegment
 from ._environment import BackgroundWorker, Handle
 from ._errors import (AreaSize, Damaged, Detached, Error, NoPeer, NotAttached,

@@ -1,145 +1,12 @@
-"""Condition variables and barriers in shared memory, as PostgreSQL's."""
+"""Barriers in shared memory, as PostgreSQL's."""
 
-import time
+import threading
 
-from ._errors import Damaged, Error, Timeout
-from ._memory import memory_of
-from ._party import deadline_of
+from . import _places
+from ._condition import ConditionVariable
+from ._errors import Damaged, Error, NotAttached, Timeout
 
-_CV_MAGIC = int.from_bytes(b"PGBGWCV1", "little")
-_CV_MIN = 48
-_MOST = 1024
-_BARRIER_MAGIC = int.from_bytes(b"PGBGWBA1", "little")
-_BARRIER_MIN = 80
-_CROWDED = 0.001
-
-
-class ConditionVariable:
-    """Processes wait until something may be true, and others wake them. There
-    is no lock behind it: the state that a predicate looks at is changed by
-    atomic operations, or under a Lock."""
-
-    def __init__(self, party, data):
-        memory = memory_of(data)
-        if memory.size < _CV_MIN or memory.address % 8:
-            raise Error(f"a condition variable has {_CV_MIN} bytes at least, from a multiple of 8 on")
-        self._party = party
-        self._memory = memory
-        self._next = memory.word64(16)
-        self._count = min(_MOST, (memory.size - 32) // 16)
-        self._places = [(memory.word64(32 + 16 * i), memory.word64(40 + 16 * i)) for i in range(self._count)]
-
-    @staticmethod
-    def size(n):
-        """Bytes of one that n processes can wait for; more look every
-        millisecond."""
-        return 32 + 16 * n
-
-    @classmethod
-    def create(cls, party, data):
-        cv = cls(party, data)
-        m = cv._memory
-        m.word64(0).store(0)
-        for at in range(8, cls.size(cv._count), 8):
-            m.word64(at).store(0)
-        m.word32(8).store(cv._count)
-        cv._next.store(1)
-        m.word64(0).store(_CV_MAGIC)
-        return cv
-
-    @classmethod
-    def open(cls, party, data):
-        cv = cls(party, data)
-        m = cv._memory
-        if m.word64(0).load() != _CV_MAGIC:
-            raise Damaged(f"no condition variable is here: it begins with {m.word64(0).load():#x}")
-        if m.word32(8).load() != cv._count or m.word32(12).load():
-            raise Damaged(f"the condition variable has {m.word32(8).load()} places and features {m.word32(12).load():#x}, "
-                          f"its memory has {cv._count}")
-        return cv
-
-    def wait_for(self, predicate, timeout=None):
-        """Waits until predicate() is true, which is asked again after each
-        wake-up (PostgreSQL's loop from ConditionVariablePrepareToSleep to
-        CancelSleep); False if so many seconds have passed before."""
-        deadline = deadline_of(timeout)
-        place, true = self._prepare(), False
-        try:
-            while not (true := predicate()):
-                if place is None:
-                    if deadline is not None and time.monotonic() >= deadline:
-                        return False
-                    time.sleep(_CROWDED)
-                    place = self._prepare()
-                    continue
-                cell, ticket = place[0][1], place[1]
-                try:
-                    self._party.sleep(lambda: cell.load() != ticket, deadline)
-                except Timeout:
-                    true = predicate()
-                    return true
-                place = self._queue(place[0])
-            return True
-        finally:
-            if self._cancel(place) and not true:
-                self.signal()  # it came too late for this one: for another
-
-    def signal(self):
-        """Wakes the one who waits longest, if anybody does."""
-        for _ in range(self._count):
-            waiting = [(t, cell, party) for party, cell in self._places if (t := cell.load())]
-            if not waiting:
-                return
-            ticket, cell, party = min(waiting, key=lambda w: w[0])
-            word = party.load()
-            if cell.compare_and_swap(ticket, 0):
-                self._party.ring(word)
-                if word and not self._party.dead(word):
-                    return
-        self.broadcast()
-
-    def broadcast(self):
-        """Wakes all who wait by now."""
-        limit = self._next.load()
-        for party, cell in self._places:
-            ticket = cell.load()
-            if not 0 < ticket < limit:
-                continue
-            word = party.load()
-            if cell.compare_and_swap(ticket, 0):
-                self._party.ring(word)
-
-    def _prepare(self):
-        """A place and the ticket in it, or None."""
-        mine = self._party.word
-        for party, cell in self._places:
-            if party.load() == 0 and party.compare_and_swap(0, mine):
-                return self._queue((party, cell))
-        for party, cell in self._places:
-            word = party.load()
-            if word == mine or not self._party.dead(word):
-                continue
-            ticket = cell.load()
-            if party.load() != word:
-                continue  # somebody was faster: the ticket is that of one who lives
-            if (ticket == 0 or cell.compare_and_swap(ticket, 0)) and party.compare_and_swap(word, mine):
-                return self._queue((party, cell))
-        return None
-
-    def _queue(self, place):
-        ticket = self._next.fetch_add(1)
-        place[1].store(ticket)
-        return place, ticket
-
-    @staticmethod
-    def _cancel(place):
-        """Gives the place back; True if this one was woken meanwhile."""
-        if place is None:
-            return False
-        (party, cell), ticket = place
-        woken = not cell.compare_and_swap(ticket, 0)
-        party.store(0)
-        return woken
+_MAGIC = int.from_bytes(b"PGBGWBA1", "little")
 
 
 class _State:
@@ -165,13 +32,15 @@ class Barrier:
     them it is static; else they attach and detach."""
 
     def __init__(self, party, data):
-        memory = memory_of(data)
-        if memory.size < _BARRIER_MIN or memory.address % 8:
-            raise Error(f"a barrier has {_BARRIER_MIN} bytes at least, from a multiple of 8 on")
-        self._memory = memory.part(0, min(memory.size & ~7, self.size(_MOST)))
+        memory = _places.over(data, self.size(1), "barrier")
+        self.memory = memory.part(0, min(memory.size & ~7, self.size(_places.MOST)))
         self._party = party
-        self._state = self._memory.word64(16)
+        self._state = self.memory.word64(16)
         self._cv = None
+        self._mutex = threading.RLock()  # while this process changes the state
+        self._attached = 0  # participants of this process, of a dynamic barrier
+        self._waits = {}    # how many of its arrivals wait, by phase
+        self._gone = False
 
     @staticmethod
     def size(n):
@@ -183,7 +52,7 @@ class Barrier:
         if not 0 <= participants < 1 << 15:
             raise Error(f"a barrier cannot have {participants} participants, 0 to {(1 << 15) - 1} are allowed")
         b = cls(party, data)
-        m = b._memory
+        m = b.memory
         m.word64(0).store(0)
         m.word64(8).store(m.size)  # features, above it, are 0
         state = _State(0)
@@ -191,18 +60,20 @@ class Barrier:
         b._state.store(state.word())
         m.word64(24).store(0)
         b._cv = ConditionVariable.create(party, m.part(32, m.size - 32))
-        m.word64(0).store(_BARRIER_MAGIC)
+        m.word64(0).store(_MAGIC)
+        party.holds.add(b)
         return b
 
     @classmethod
     def open(cls, party, data):
         b = cls(party, data)
-        m = b._memory
-        if m.word64(0).load() != _BARRIER_MAGIC:
+        m = b.memory
+        if m.word64(0).load() != _MAGIC:
             raise Damaged(f"no barrier is here: it begins with {m.word64(0).load():#x}")
         if m.word64(8).load() != m.size:
             raise Damaged(f"the barrier has {m.word32(8).load()} bytes and features {m.word32(12).load():#x}, its memory has {m.size}")
         b._cv = ConditionVariable.open(party, m.part(32, m.size - 32))
+        party.holds.add(b)
         return b
 
     @property
@@ -221,63 +92,106 @@ class Barrier:
                 raise Error("cannot attach to barrier: it has the most participants that there can be")
             s.participants += 1
             return s.phase
-        return self._change(step)
+        with self._mutex:
+            phase = self._change(step)
+            self._attached += 1
+        return phase
 
     def arrive_and_wait(self, timeout=None):
         """Arrives, and waits until all participants have; True for one of them,
         who is elected. After Timeout or another exception this one has not
         arrived."""
         def step(s):
+            if not s.static and not self._attached:
+                raise Error("this process is not attached to the barrier")
             if s.arrived >= s.participants:
                 raise Damaged(f"{s.arrived} of {s.participants} participants have arrived at a barrier")
             phase, s.arrived = s.phase, s.arrived + 1
             if last := s.arrived == s.participants:
                 s.advance(elected=1)
             return phase, last
-        phase, last = self._change(step)
+        with self._mutex:
+            phase, last = self._change(step)
+            if not last:
+                self._waits[phase] = self._waits.get(phase, 0) + 1
         if last:
             self._cv.broadcast()
             return True
         try:
             met = self._cv.wait_for(lambda: self.phase != phase, timeout)
-        except BaseException:  # a signal handler's, say
-            self._change(lambda s: self._give_up(s, phase))
+        except BaseException:  # a signal handler's, say, or that of a detach
+            self._settle(self._give_up, phase)
             raise
-        if not met and self._change(lambda s: self._give_up(s, phase)):
+        if not met and self._settle(self._give_up, phase):
             raise Timeout("the time has passed")
-        return self._change(lambda s: self._elect(s, phase))
+        return self._settle(self._elect, phase)
+
+    def _settle(self, step, phase):
+        """Ends the wait for the end of a phase by step; whether step could."""
+        with self._mutex:
+            if self._gone:
+                return False  # it was taken back
+            could = self._change(lambda s: step(s, phase))
+            if could or step == self._elect:
+                self._waits[phase] -= 1
+                if not self._waits[phase]:
+                    del self._waits[phase]
+            return could
+
+    def abandon(self):
+        """Takes back the arrivals of this process and detaches its
+        participants."""
+        def step(s):
+            s.arrived -= min(s.arrived, self._waits.get(s.phase, 0))
+            if s.static:
+                return False
+            s.participants -= min(s.participants, self._attached)
+            return self._advanced(s, s.participants > 0 and s.arrived >= s.participants)
+        with self._mutex:
+            if self._gone:
+                return
+            advanced, self._gone = self._change(step), True
+        if advanced:
+            self._cv.broadcast()
 
     def detach(self):
         """Leaves (BarrierDetach); True for the last one."""
-        return self._leave(lambda s: s.participants > 0 and s.arrived == s.participants)
+        return self._leave(lambda s: s.participants > 0 and s.arrived >= s.participants)
 
     def arrive_and_detach(self):
         """Arrives and leaves without a wait; True for the last one."""
-        return self._leave(lambda s: s.arrived == s.participants)
+        return self._leave(lambda s: s.arrived >= s.participants)
 
     def arrive_and_detach_except_last(self):
         """arrive_and_detach, but the last one stays attached in the next phase,
         for which True is returned."""
         def step(s):
-            self._dynamic(s)
-            self._someone(s)
             if s.participants == 1:
                 s.advance()
-                return True, True
+                return True, True, 0
             s.participants -= 1
-            return False, self._advanced(s, s.arrived == s.participants)
-        last, advanced = self._change(step)
-        if advanced:
-            self._cv.broadcast()
-        return last
+            return False, self._advanced(s, s.arrived >= s.participants), 1
+        return self._go(step)
 
     def _leave(self, advances):
         def step(s):
-            self._dynamic(s)
-            self._someone(s)
             s.participants -= 1
-            return s.participants == 0, self._advanced(s, advances(s))
-        last, advanced = self._change(step)
+            return s.participants == 0, self._advanced(s, advances(s)), 1
+        return self._go(step)
+
+    def _go(self, step):
+        """Changes the state of a dynamic barrier in which this process takes
+        part by step: (result, whether a phase has ended, how many left)."""
+        def checked(s):
+            self._dynamic(s)
+            if not self._attached:
+                raise Error("this process is not attached to the barrier")
+            if s.participants == 0:
+                raise Damaged("nobody takes part in the barrier")
+            return step(s)
+        with self._mutex:
+            last, advanced, left = self._change(checked)
+            self._attached -= left
         if advanced:
             self._cv.broadcast()
         return last
@@ -292,7 +206,7 @@ class Barrier:
     def _give_up(state, phase):
         if state.phase != phase:
             return False
-        state.arrived -= 1
+        state.arrived -= min(1, state.arrived)
         return True
 
     @staticmethod
@@ -307,13 +221,10 @@ class Barrier:
         if state.static:
             raise Error("the barrier is static: nobody attaches or detaches")
 
-    @staticmethod
-    def _someone(state):
-        if state.participants == 0:
-            raise Error("the barrier has no participants")
-
     def _change(self, step):
         """One compare-and-swap of the state; what step returned."""
+        if self._gone:
+            raise NotAttached("not attached to a segment")
         while True:
             word = self._state.load()
             state = _State(word)

@@ -11,6 +11,8 @@ import time
 from . import control
 from ._errors import Error, Refused, SupervisorDied, Timeout
 
+_BRING_MEMORY = (control.Type.DYNAMIC_CREATE, control.Type.DYNAMIC_ATTACH, control.Type.DYNAMIC_NAMED)
+
 MAX_CHANGES = 256  # events kept for who reads them late; the oldest goes
 
 
@@ -44,7 +46,7 @@ class Client:
 
     def call(self, record, timeout=None):
         """Returns (answer, descriptor or -1). Refused if the answer says so;
-        Timeout after so many seconds, whereupon a late answer is dropped."""
+        Timeout after so many seconds, whereupon a late answer is given back."""
         with self._lock:
             if self._broken:
                 raise self._broken
@@ -76,7 +78,7 @@ class Client:
             while not self._broken and select.select([self._socket], [], [], 0)[0]:
                 try:
                     self._socket.settimeout(0)
-                    self._take(*self._receive())
+                    self._drop(*self._take(*self._receive()))
                 except BlockingIOError:
                     return
                 except (ConnectionResetError, EOFError):
@@ -92,7 +94,13 @@ class Client:
             answer, fd = self._take(*self._receive())
             if answer is not None and answer.id == number:
                 return answer, fd
-            _close(fd)
+            self._drop(answer, fd)
+
+    def _drop(self, answer, fd):
+        """Gives back what came with an answer whose caller has given up."""
+        _close(fd)
+        if answer is not None and not answer.errno and answer.type & ~control.ANSWER in _BRING_MEMORY:
+            self.tell(control.Record(control.Type.DYNAMIC_DETACH, segment=answer.segment))
 
     def _take(self, data, fd):
         """Returns an answer and its descriptor; an event is kept for later."""

@@ -72,7 +72,11 @@ class Table:
             if fd >= 0:
                 os.close(fd)
             return self.all[answer.segment], True
-        d = DynamicSegment(self, answer, fd)
+        try:
+            d = DynamicSegment(self, answer, fd)
+        except BaseException:
+            self.call(control.Record(control.Type.DYNAMIC_DETACH, segment=answer.segment))
+            raise
         self.all[d.handle] = d
         return d, answer.found
 

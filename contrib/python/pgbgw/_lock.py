@@ -2,15 +2,11 @@
 
 import time
 
-from ._errors import Damaged, Error, NotAttached, Timeout
-from ._memory import memory_of
+from . import _places
+from ._errors import NotAttached, Timeout
 from ._party import deadline_of
 
 _MAGIC = int.from_bytes(b"PGBGWLW1", "little")
-_HEADER = 32
-_MOST = 1024
-MIN_SIZE = _HEADER + 16
-CROWDED = 0.001  # seconds that one sleeps who found no place to be woken at
 
 
 class Lock:
@@ -21,45 +17,33 @@ class Lock:
     A process counts as one: its threads do not exclude each other by shares."""
 
     def __init__(self, party, data):
-        memory = memory_of(data)
-        if memory.size < MIN_SIZE or memory.address % 8:
-            raise Error(f"a lock has {MIN_SIZE} bytes at least, from a multiple of 8 on")
         self._party = party
-        self.memory = self._memory = memory
-        self._places = min(_MOST, (memory.size - _HEADER) // 16)
+        self.memory = memory = _places.over(data, self.size(1), "lock")
+        places = _places.count(memory)
         self._holder = memory.word64(16)
-        self._waiters = [memory.word64(_HEADER + 8 * i) for i in range(self._places)]
-        self._sharers = [memory.word64(_HEADER + 8 * (self._places + i)) for i in range(self._places)]
+        self._waiters = [memory.word64(_places.HEADER + 8 * i) for i in range(places)]
+        self._sharers = [memory.word64(_places.HEADER + 8 * (places + i)) for i in range(places)]
         self._gone = False
-        party.holds.add(self)
 
     @staticmethod
     def size(n):
         """Bytes of a lock that n processes can wait for, and n share, at
         once."""
-        return _HEADER + 16 * n
+        return _places.size(n)
 
     @classmethod
     def create(cls, party, data):
         lock = cls(party, data)
-        m = lock._memory
-        m.word64(0).store(0)
-        for at in range(8, cls.size(lock._places), 8):
-            m.word64(at).store(0)
-        m.word32(8).store(lock._places)
-        m.word64(0).store(_MAGIC)
+        _places.clear(lock.memory)
+        lock.memory.word64(0).store(_MAGIC)
+        party.holds.add(lock)
         return lock
 
     @classmethod
     def open(cls, party, data):
         lock = cls(party, data)
-        m = lock._memory
-        if m.word64(0).load() != _MAGIC:
-            raise Damaged(f"no lock is here: it begins with {m.word64(0).load():#x}")
-        if m.word32(8).load() != lock._places:
-            raise Damaged(f"the lock has {m.word32(8).load()} places, its memory has {lock._places}")
-        if m.word32(12).load():
-            raise Damaged(f"the lock has features {m.word32(12).load():#x} that are not known here")
+        _places.check(lock.memory, _MAGIC, "lock")
+        party.holds.add(lock)
         return lock
 
     def __enter__(self):
@@ -186,7 +170,7 @@ class Lock:
             elif deadline is not None and time.monotonic() >= deadline:
                 raise Timeout("the time has passed")
             else:
-                time.sleep(CROWDED)
+                time.sleep(_places.CROWDED)
         return dead
 
     def _wake(self):

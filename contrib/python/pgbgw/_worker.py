@@ -6,8 +6,9 @@ import os
 import stat
 
 from . import _atomic, _environment, _latch, control
-from ._barrier import Barrier, ConditionVariable
+from ._barrier import Barrier
 from ._client import Client
+from ._condition import ConditionVariable
 from ._dynamic import Table
 from ._errors import Error, NotAttached, SupervisorDied
 from ._lock import Lock

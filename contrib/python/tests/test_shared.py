@@ -1,6 +1,7 @@
 """Tables of contents, locks, condition variables, barriers, memory."""
 
 import os
+import time
 import unittest
 
 import pgbgw
@@ -153,6 +154,18 @@ class Conditions(unittest.TestCase):
         self.assertEqual([t.join() for t in tasks], [True] * 3)
 
 
+    def test_process_detaches(self):
+        """Who waits in a process that detaches waits no more, and its place is
+        another's."""
+        waits = spawn(self.cv.wait_for, lambda: False)
+        while all(cell.load() == 0 for _, cell in self.cv._places):
+            time.sleep(0.001)
+        self.cv._party.end_all()
+        with self.assertRaises(pgbgw.NotAttached):
+            waits.join()
+        self.assertEqual([party.load() for party, _ in self.cv._places], [0] * len(self.cv._places))
+
+
 class Barriers(unittest.TestCase):
     def setUp(self):
         self.world = World()
@@ -205,6 +218,29 @@ class Barriers(unittest.TestCase):
         self.assertEqual((a.phase, a.participants), (3, 0))
         with self.assertRaises(pgbgw.Error):
             a.detach()
+
+    def test_process_detaches(self):
+        """A process that detaches takes its participants along, and who waits
+        in it has not arrived."""
+        a = Barrier.create(self.parties[0], self.data)
+        b, c = [Barrier.open(p, self.data) for p in self.parties[1:]]
+        for x in (a, b, c):
+            x.attach()
+        waits, goes = spawn(a.arrive_and_wait), spawn(b.arrive_and_wait)
+        while (a._state.load() >> 47 & 0x7fff) < 2:
+            time.sleep(0.001)
+        self.parties[1].end_all()
+        with self.assertRaises(pgbgw.NotAttached):
+            goes.join()
+        self.assertEqual((a.phase, a.participants), (0, 2))
+        self.parties[2].end_all()
+        self.assertTrue(waits.join())
+        self.assertEqual((a.phase, a.participants), (1, 1))
+        for f in (b.attach, b.arrive_and_wait, b.detach):
+            with self.assertRaises(pgbgw.NotAttached):
+                f()
+        with self.assertRaises(pgbgw.Error):  # never attached
+            Barrier.open(self.world.party(7), self.data).arrive_and_wait(timeout=0)
 
 
 class Memory(unittest.TestCase):
