@@ -1,13 +1,11 @@
 /*
- * What a worker tells the server about itself, and NOTIFY.
+ * What a worker tells the server about itself.
  *
  * In the server a worker has a row of pg_stat_activity for its own; here its
  * session has one, where the server itself shows state and query.
  */
 #include "internal.h"
 
-#include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -48,13 +46,3 @@ uint32 WaitEventExtensionNew(const char *wait_event_name)
 	return PG_WAIT_EXTENSION | ++last;
 }
 #endif
-
-/* As in the server: queued now, delivered when the transaction commits (BGW-132). */
-void Async_Notify(const char *channel, const char *payload)
-{
-	static const Oid types[2] = { TEXTOID, TEXTOID };
-	const char *values[2] = { channel, payload ? payload : "" };
-
-	transaction_needed();
-	PQclear(connection_run("SELECT pg_catalog.pg_notify($1, $2)", 2, types, values));
-}

@@ -6,7 +6,10 @@
 
 #include <libpq-fe.h>
 
-/* The session, or an ERROR where there is none. */
+/* session.c: the session; NULL before it begins and after its end. */
+extern PGconn *session;
+
+/* session.c: the session, or an ERROR where there is none. */
 extern PGconn *connection(void);
 extern bool connected(void);
 
@@ -23,6 +26,21 @@ extern PGresult *connection_run(const char *query, int nparams, const Oid *types
 extern PGresult *connection_run_prepared(const char *name, int nparams, const char *const *values);
 extern PGresult *connection_prepare(const char *name, const char *query, int nparams, const Oid *types);
 extern PGresult *connection_describe(const char *name);
+
+/* connection_wait waits for the socket or the latch, which it resets; *woken is set when it was the latch. */
+extern void connection_wait(int events, bool *woken);
+
+/* connection_notice gives a report below ERROR on; libpq calls it. */
+extern void connection_notice(void *arg, const PGresult *r);
+
+/* cancel.c: has the server cancel what it runs for c; waits until it was told, for some seconds at most. */
+extern void session_cancel(PGconn *c);
+
+/* notify.c: takes the notifications that libpq has read; sets MyLatch when there are some. */
+extern void notify_take(void);
+
+/* notify.c: takes note of what ran. */
+extern void notify_saw(const PGresult *r);
 
 /* connection_command runs a command whose result does not matter. */
 extern void connection_command(const char *command);

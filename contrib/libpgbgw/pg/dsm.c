@@ -51,7 +51,7 @@ dsm_segment *dsm_create(Size size, int flags)
 	int error;
 
 	need_supervisor();
-	error = pgbgw_dynamic_create(the_pgbgw, size, &d);
+	error = HELD(pgbgw_dynamic_create(the_pgbgw, size, &d));
 	if (error == -EDQUOT && (flags & DSM_CREATE_NULL_IF_MAXSEGMENTS))
 		return NULL;
 	if (error == -EDQUOT)
@@ -72,7 +72,7 @@ dsm_segment *dsm_attach(dsm_handle h)
 	need_supervisor();
 	if (dsm_find_mapping(h)) /* BGW-137 */
 		elog(ERROR, "can't attach the same segment more than once");
-	error = pgbgw_dynamic_attach(the_pgbgw, h, &d);
+	error = HELD(pgbgw_dynamic_attach(the_pgbgw, h, &d));
 	if (error == -ENOENT || error == -EINVAL)
 		return NULL;
 	if (error < 0)
@@ -108,7 +108,7 @@ void dsm_detach(dsm_segment *seg)
 	if (!*at)
 		return;
 	*at = seg->next;
-	pgbgw_dynamic_detach(seg->dynamic);
+	(void)HELD(pgbgw_dynamic_detach(seg->dynamic));
 	pfree(seg);
 }
 
@@ -155,7 +155,7 @@ void dsm_unpin_mapping(dsm_segment *seg)
 
 void dsm_pin_segment(dsm_segment *seg)
 {
-	int error = pgbgw_dynamic_pin(seg->dynamic);
+	int error = HELD(pgbgw_dynamic_pin(seg->dynamic));
 
 	if (error == -EEXIST)
 		elog(ERROR, "cannot pin a segment that is already pinned");
@@ -168,7 +168,7 @@ void dsm_unpin_segment(dsm_handle h)
 	int error;
 
 	need_supervisor();
-	error = pgbgw_dynamic_unpin(the_pgbgw, h);
+	error = HELD(pgbgw_dynamic_unpin(the_pgbgw, h));
 	if (error == -ENOENT)
 		elog(ERROR, "cannot unpin unknown segment handle");
 	if (error == -EINVAL)

@@ -73,7 +73,7 @@ static void *named(const char *name, size_t size, struct filling *f, bool *found
 	int r;
 
 	check(name, size);
-	r = pgbgw_dynamic_named(the_pgbgw, name, size, fill, f, &d);
+	r = HELD(pgbgw_dynamic_named(the_pgbgw, name, size, fill, f, &d));
 	if (f->error)
 		ReThrowError(f->error);
 	if (r == -EINVAL)

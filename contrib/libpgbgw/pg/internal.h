@@ -34,6 +34,18 @@
 #define DIMENSIONS int32
 #endif
 
+/*
+ * HELD calls something with interrupts held: what waits by itself, for the
+ * supervisor or the server, and must not be left before it has its answer.
+ */
+#define HELD(call)                                           \
+	({                                                   \
+		uint32 before_ = InterruptHoldoffCount++;    \
+		__typeof__(call) held_ = (call);             \
+		InterruptHoldoffCount = before_; /* an ERROR that was caught within set it to 0 */ \
+		held_;                                       \
+	})
+
 /* memory.c */
 extern void memory_start(void);
 extern char *format_string(MemoryContext context, const char *format, va_list args) pg_attribute_printf(2, 0);

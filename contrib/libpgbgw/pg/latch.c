@@ -21,6 +21,8 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 
+#include "interrupt.h"
+#include "notify.h"
 #include "supervisor.h"
 
 static Latch own;
@@ -275,8 +277,8 @@ static int listen_to(void)
 /* look polls once, for at most timeout ms, and fills what occurred. */
 static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 {
-	struct pollfd *fds = palloc((Size)(set->n + 2) * sizeof *fds);
-	nfds_t nfds = (nfds_t)set->n + 2;
+	struct pollfd *fds = palloc((Size)(set->n + 3) * sizeof *fds);
+	nfds_t nfds = (nfds_t)set->n + 3;
 	int n = 0;
 
 	for (int i = 0; i < set->n; i++) {
@@ -289,6 +291,7 @@ static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 	}
 	fds[set->n] = (struct pollfd){ set->latch == MyLatch ? listen_to() : -1, POLLIN, 0 };
 	fds[set->n + 1] = (struct pollfd){ set->exit_on_death ? supervisor : -1, POLLIN, 0 };
+	fds[set->n + 2] = (struct pollfd){ set->latch == MyLatch ? notify_socket() : -1, POLLIN, 0 };
 	if (set->latch && set->latch->is_set)
 		timeout = 0;
 	if (poll(fds, nfds, timeout) < 0 && errno != EINTR)
@@ -297,6 +300,8 @@ static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 		proc_exit(1);
 	if (fds[set->n].revents)
 		heard();
+	if (fds[set->n + 2].revents)
+		notify_hear();
 	for (int i = 0; i < set->n; i++) {
 		const WaitEvent *e = &set->events[i];
 
@@ -326,6 +331,7 @@ int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int n
 	int64 end = timeout >= 0 ? now_ms() + timeout : 0, left = timeout;
 	int n = 0;
 
+	interrupt_point();
 	open_signals();
 	if (set->latch) {
 		set->latch->maybe_sleeping = true;
@@ -340,6 +346,7 @@ int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int n
 	}
 	if (set->latch)
 		set->latch->maybe_sleeping = false;
+	interrupt_point();
 	return n;
 }
 

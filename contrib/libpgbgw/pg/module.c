@@ -10,6 +10,8 @@
 
 #include "fmgr.h"
 
+#include "interrupt.h"
+
 struct library {
 	struct library *next;
 	void *handle;
@@ -153,6 +155,7 @@ static struct library *load(const char *path)
 	handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
 	if (!handle)
 		ereport(ERROR, (errmsg("could not load library \"%s\": %s", path, dlerror())));
+	interrupt_module(handle);
 	initialise(handle, path);
 	l = MemoryContextAlloc(TopMemoryContext, sizeof *l + strlen(path) + 1);
 	l->handle = handle;

@@ -14,11 +14,14 @@
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 
+#include "interrupt.h"
+
 sigset_t UnBlockSig, BlockSig, StartupBlockSig;
 
 volatile sig_atomic_t InterruptPending;
 volatile sig_atomic_t QueryCancelPending;
 volatile sig_atomic_t ProcDiePending;
+volatile sig_atomic_t ClientConnectionLost;
 volatile sig_atomic_t ConfigReloadPending;
 volatile sig_atomic_t ShutdownRequestPending;
 volatile uint32 InterruptHoldoffCount;
@@ -30,6 +33,10 @@ pqsigfunc pqsignal(int signo, pqsigfunc func)
 	struct sigaction new = { .sa_handler = func, .sa_flags = SA_RESTART }, old;
 
 	sigemptyset(&new.sa_mask);
+	if (signo == SIGTERM)
+		interrupt_point(); /* it came while the default handler was in force */
+	else if (signo != SIGFPE) /* whose handler does not return */
+		sigaddset(&new.sa_mask, SIGTERM); /* a handler may stand in the middle of anything */
 	if (signo == SIGCHLD)
 		new.sa_flags |= SA_NOCLDSTOP;
 	if (sigaction(signo, &new, &old) < 0)
@@ -61,22 +68,14 @@ void pqinitmask(void)
 
 void BackgroundWorkerBlockSignals(void)
 {
+	interrupt_point();
 	sigprocmask(SIG_SETMASK, &BlockSig, NULL);
 }
 
 void BackgroundWorkerUnblockSignals(void)
 {
 	sigprocmask(SIG_SETMASK, &UnBlockSig, NULL);
-}
-
-/* BGW rows of section 4: SIGTERM of a worker that set no handler. */
-static void worker_die(SIGNAL_ARGS)
-{
-	if (proc_exit_inprogress) /* it ends as it is; exit() within exit() may wait for itself */
-		return;
-	sigprocmask(SIG_SETMASK, &BlockSig, NULL);
-	ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
-			errmsg("terminating background worker \"%s\" due to administrator command", MyBgworkerEntry->bgw_type)));
+	interrupt_point(); /* BGW-102: one that waited is obeyed before anything else */
 }
 
 static void set_pending(volatile sig_atomic_t *flag)
@@ -175,6 +174,10 @@ void ProcessInterrupts(void)
 		ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
 				errmsg("terminating background worker \"%s\" due to administrator command", MyBgworkerEntry->bgw_type)));
 	}
+	if (ClientConnectionLost) { /* the server is this process's client as much as its server */
+		ClientConnectionLost = false;
+		ereport(FATAL, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("connection to the server was lost")));
+	}
 	if (QueryCancelPending && QueryCancelHoldoffCount != 0) {
 		InterruptPending = true; /* later, when it may */
 	} else if (QueryCancelPending) {
@@ -195,7 +198,7 @@ void signals_start(bool connection)
 	pqsignal(SIGINT, connection ? StatementCancelHandler : SIG_IGN);
 	pqsignal(SIGUSR1, connection ? procsignal_sigusr1_handler : SIG_IGN);
 	pqsignal(SIGFPE, connection ? FloatExceptionHandler : SIG_DFL);
-	pqsignal(SIGTERM, worker_die);
+	interrupt_start(); /* SIGTERM */
 	pqsignal(SIGQUIT, SignalHandlerForCrashExit);
 	pqsignal(SIGALRM, SIG_DFL);
 	pqsignal(SIGPIPE, SIG_IGN);

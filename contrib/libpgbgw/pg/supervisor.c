@@ -109,7 +109,7 @@ bool RegisterDynamicBackgroundWorker(BackgroundWorker *worker, BackgroundWorkerH
 		return false;
 	h = palloc(sizeof *h);
 	fill(worker, &d, &names);
-	error = pgbgw_register(the_pgbgw, &d, &h->handle);
+	error = HELD(pgbgw_register(the_pgbgw, &d, &h->handle));
 	if (error == -EINVAL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("background worker \"%s\": %s", worker->bgw_name, pgbgw_last_error())));
@@ -166,7 +166,7 @@ BgwHandleStatus WaitForBackgroundWorkerShutdown(BackgroundWorkerHandle *handle)
 
 void TerminateBackgroundWorker(BackgroundWorkerHandle *handle)
 {
-	pgbgw_terminate(the_pgbgw, handle->handle);
+	(void)HELD(pgbgw_terminate(the_pgbgw, handle->handle));
 }
 
 const char *GetBackgroundWorkerTypeByPid(pid_t pid)

@@ -21,6 +21,7 @@
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 PG_MODULE_MAGIC;
@@ -181,6 +182,81 @@ static void wait_for_ever(void)
 	}
 }
 
+/* What a worker does all day, over and over. */
+static void work(void)
+{
+	for (;;) {
+		MemoryContext context = AllocSetContextCreate(TopMemoryContext, "work", ALLOCSET_DEFAULT_SIZES), old = MemoryContextSwitchTo(context);
+		char *text = palloc(10);
+
+		for (Size size = 16; size < 100000; size += size / 2)
+			text = repalloc(text, size);
+		query("SELECT repeat('long ', 1000) FROM generate_series(1, 100)");
+		for (int i = 0; i < 1000; i++)
+			free(malloc((Size)i * 7));
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+	}
+}
+
+static void from_channel(const char *channel, const char *payload, int32 pid)
+{
+	says(psprintf("%s brought \"%s\"", channel, payload));
+}
+
+/* What comes on a channel is said, for ever; nothing but the latch and the notifications wakes it. */
+static void listen_to(const char *channel)
+{
+	*find_rendezvous_variable("pg_bgw_notify") = (void *)from_channel;
+	StartTransactionCommand();
+	Async_Listen(channel);
+	CommitTransactionCommand();
+	says("listens");
+	for (;;) {
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (notifyInterruptPending)
+			ProcessNotifyInterrupt(false);
+	}
+}
+
+/* As long as nobody writes. */
+static void read_pipe(void)
+{
+	int ends[2];
+	char byte;
+
+	if (pipe(ends) < 0)
+		elog(FATAL, "pipe: %m");
+	says("reads");
+	while (read(ends[0], &byte, 1) < 0)
+		;
+}
+
+/* A query that is interrupted is an error as any other, and the session goes on. */
+static void canceled(const char *sql)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		query(sql);
+	}
+	PG_CATCH();
+	{
+		ErrorData *e;
+
+		MemoryContextSwitchTo(context);
+		e = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+		says(psprintf("%s %s", unpack_sql_state(e->sqlerrcode), e->message));
+	}
+	PG_END_TRY();
+}
+
 static void connect_to(char *where)
 {
 	char *role = strchr(where, '/');
@@ -213,6 +289,22 @@ static void obey(char *word)
 		connect_to(rest);
 	else if (strcmp(word, "query") == 0)
 		query(rest);
+	else if (strcmp(word, "canceled") == 0)
+		canceled(rest);
+	else if (strcmp(word, "work") == 0)
+		work();
+	else if (strcmp(word, "listen") == 0)
+		listen_to(rest);
+	else if (strcmp(word, "die") == 0)
+		pqsignal(SIGTERM, die);
+	else if (strcmp(word, "spin") == 0)
+		for (says("spins");;)
+			;
+	else if (strcmp(word, "sleep") == 0)
+		for (says("sleeps");;)
+			sleep(1000);
+	else if (strcmp(word, "read") == 0)
+		read_pipe();
 	else if (strcmp(word, "notify") == 0)
 		notify();
 	else if (strcmp(word, "again") == 0)
