@@ -2,34 +2,25 @@ package shm
 
 import (
 	"fmt"
-	"sync"
 	"syscall"
 )
 
-// areaIndex finds and makes named areas. It has no lock that a worker could die
-// with. A worker writes a record of its own (name, size, offset), and one
-// compare-and-swap of the first empty word publishes it. The words' order is
-// the order of the areas in memory, so that publishing also takes the memory:
-// each area begins where the one before it ends. Who loses the race for a word
-// goes on behind the winner with the same record, or finds that the winner made
-// the area it wanted. A worker that dies between taking a record and publishing
-// it costs 64 bytes and nobody's time.
+// areaIndex finds and makes named areas: a recordList of name, size and offset.
+// The words' order is the order of the areas in memory, so that publishing also
+// takes the memory: each area begins where the one before it ends. Who loses the
+// race for a word goes on behind the winner with the same record, or finds that
+// the winner made the area it wanted.
 //
 // All that is read is checked against the running end, so that other workers
 // can make a lookup fail, and nothing else.
 type areaIndex struct {
-	mem     memory
-	words   section
-	records section
-	data    section
-
-	mu    sync.Mutex
-	spare uint32 // 1 + a record that was taken and not published, or 0
+	recordList
+	data section
 }
 
 func (x *areaIndex) init(m memory, h *segmentHeader) {
-	x.mem = m
-	x.words, x.records, x.data = h.section[sectionWords], h.section[sectionRecords], h.section[sectionData]
+	x.lay(m, h.section[sectionWords], h.section[sectionRecords], stateOffset, "area record")
+	x.data = h.section[sectionData]
 }
 
 // find is ShmemInitStruct: see Worker.Area.
@@ -43,8 +34,7 @@ func (x *areaIndex) find(name string, size int) (data []byte, found bool, err er
 	var r areaRecord
 	end := x.data.offset
 	for i := uint32(0); i < x.words.count; {
-		word := x.mem.word64(x.words.offset + uint64(i)*8)
-		published := word.Load()
+		published := x.word(i).Load()
 		if published == 0 {
 			if published, err = x.publish(i, name, uint64(size), end); err != nil {
 				return nil, false, err
@@ -74,62 +64,20 @@ func (x *areaIndex) publish(i uint32, name string, size, offset uint64) (uint64,
 	if room := x.data.offset + x.data.length - offset; size > room {
 		return 0, fmt.Errorf("cannot make area %q: it has %d bytes, the segment has %d left: %w", name, size, room, syscall.ENOMEM)
 	}
-	number, err := x.take()
+	r := areaRecord{size: size, offset: offset}
+	copy(r.name[:MaxAreaName], name)
+	published, err := x.put(i, r.words())
 	if err != nil {
 		return 0, fmt.Errorf("cannot make area %q: %w", name, err)
 	}
-	r := areaRecord{size: size, offset: offset}
-	copy(r.name[:MaxAreaName], name)
-	at := x.records.offset + uint64(number)*64
-	for i, w := range r.words() {
-		x.mem.word64(at + uint64(i)*8).Store(w)
-	}
-	word := x.mem.word64(x.words.offset + uint64(i)*8)
-	if word.CompareAndSwap(0, uint64(number)+1) {
-		return 0, nil
-	}
-	x.giveBack(number)
-	return word.Load(), nil
-}
-
-// take returns the number of a record that is this process's to write.
-func (x *areaIndex) take() (uint32, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if n := x.spare; n != 0 {
-		x.spare = 0
-		return n - 1, nil
-	}
-	next := x.mem.word32(stateOffset)
-	for {
-		n := next.Load()
-		if n >= x.records.count {
-			return 0, fmt.Errorf("all %d records of the segment are used up: %w", x.records.count, syscall.ENOSPC)
-		}
-		if next.CompareAndSwap(n, n+1) {
-			return n, nil
-		}
-	}
-}
-
-// giveBack keeps a record that was not published for the next area. A second
-// one is lost.
-func (x *areaIndex) giveBack(number uint32) {
-	x.mu.Lock()
-	x.spare = number + 1
-	x.mu.Unlock()
+	return published, nil
 }
 
 // read copies the record that word names and checks it; end is where its area
 // has to begin.
 func (x *areaIndex) read(word, end uint64, r *areaRecord) error {
-	if word == 0 || word > uint64(x.records.count) {
-		return damaged("area record %d of %d", word, x.records.count)
-	}
-	at := x.records.offset + (word-1)*64
-	words := r.words()
-	for i := range words {
-		words[i] = x.mem.word64(at + uint64(i)*8).Load()
+	if err := x.get(word, r.words()); err != nil {
+		return err
 	}
 	switch limit := x.data.offset + x.data.length; {
 	case r.offset != end:

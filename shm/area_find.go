@@ -20,7 +20,7 @@ func (x *areaIndex) lookup(name string) (data []byte, found bool, err error) {
 	var r areaRecord
 	end := x.data.offset
 	for i := range x.words.count {
-		published := x.mem.word64(x.words.offset + uint64(i)*8).Load()
+		published := x.word(i).Load()
 		if published == 0 {
 			break
 		}

@@ -92,7 +92,7 @@ func TestTrancheOfLock(t *testing.T) {
 		}
 	}
 	x := &w.inside().tranches
-	x.mem[x.names.offset] = 0
+	x.mem[x.records.offset] = 0
 	if _, err := w.Tranche("queue"); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a name that is none: %v", err)
 	}

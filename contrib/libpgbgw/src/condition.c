@@ -8,29 +8,17 @@
 #include "condition.h"
 
 #define HEADER ((uint64_t)sizeof(struct pgbgw_condition_header))
+#define WHAT "condition variable"
 #define CROWDED_NS INT64_C(1000000) /* how long one sleeps who found no place to be woken at */
-
-static int lay_over(const void *memory, size_t size, uint32_t *places)
-{
-	if (size < PGBGW_CONDITION_SIZE(1))
-		return pgi_fail(EINVAL, "a condition variable of %zu bytes: %zu are the least", size, PGBGW_CONDITION_SIZE(1));
-	if ((uintptr_t)memory % 8)
-		return pgi_fail(EINVAL, "a condition variable does not begin at a multiple of 8");
-	size = (size - HEADER) / sizeof(struct pgbgw_condition_place);
-	*places = size < PGBGW_MAX_PLACES ? (uint32_t)size : PGBGW_MAX_PLACES;
-	return 0;
-}
 
 int pgbgw_condition_create(void *memory, size_t size)
 {
 	uint32_t places = 0;
-	int r = lay_over(memory, size, &places);
+	int r = pgi_places_over(memory, size, WHAT, &places);
 
 	if (r < 0)
 		return r;
-	for (uint64_t at = 0; at < PGBGW_CONDITION_SIZE(places); at += 8)
-		atomic_store(pgi_word64(memory, at), 0);
-	atomic_store(pgi_word32(memory, 8), places);
+	pgi_places_clear(memory, places);
 	atomic_store(pgi_word64(memory, 16), 1);
 	POINT();
 	atomic_store(pgi_word64(memory, 0), PGBGW_CONDITION_MAGIC);
@@ -239,18 +227,12 @@ void pgi_condition_abandon(struct pgi_hold *h)
 
 int pgi_condition_lay(pgbgw_worker *w, void *memory, size_t size, pgbgw_condition *c)
 {
-	uint32_t places = 0, have, features;
+	uint32_t places = 0;
 	int r;
 
-	if ((r = pgi_party_ready(w)) < 0 || (r = lay_over(memory, size, &places)) < 0)
+	if ((r = pgi_party_ready(w)) < 0 || (r = pgi_places_over(memory, size, WHAT, &places)) < 0 ||
+	    (r = pgi_places_check(memory, PGBGW_CONDITION_MAGIC, places, WHAT)) < 0)
 		return r;
-	uint64_t magic = atomic_load(pgi_word64(memory, 0));
-	have = atomic_load(pgi_word32(memory, 8));
-	features = atomic_load(pgi_word32(memory, 12));
-	if (magic != PGBGW_CONDITION_MAGIC)
-		return pgi_fail(EUCLEAN, "no condition variable is here: it begins with %#llx", (unsigned long long)magic);
-	if (have != places || features)
-		return pgi_fail(EUCLEAN, "the condition variable has %u places and features %#x, this memory has %u", have, features, places);
 	c->memory = memory;
 	c->places = places;
 	c->hold.memory = memory;

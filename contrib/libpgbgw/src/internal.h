@@ -62,12 +62,13 @@ int pgi_environment_read(struct pgi_environment *e);
 
 /* ---- segment.c ---- */
 
+enum { PGI_AREAS, PGI_TRANCHES, PGI_LISTS };
+
 struct pgi_segment {
 	unsigned char *base; /* NULL: not mapped */
 	struct pgbgw_segment_header header; /* a copy that was checked */
 	pthread_mutex_t mu;
-	uint32_t spare; /* 1 + an area record that was taken and not published, or 0 */
-	uint32_t spare_tranche; /* the same of tranche names */
+	uint32_t spare[PGI_LISTS]; /* 1 + a record that was taken and not published, or 0 */
 };
 
 uint32_t pgi_crc32c(const void *data, size_t n);
@@ -82,6 +83,33 @@ int pgi_area(struct pgi_segment *s, const char *name, size_t size, void **area);
 
 static inline word32 *pgi_word32(unsigned char *base, uint64_t offset) { return (word32 *)(void *)(base + offset); }
 static inline word64 *pgi_word64(unsigned char *base, uint64_t offset) { return (word64 *)(void *)(base + offset); }
+
+/* ---- records.c ---- */
+
+#define PGI_RECORD_SIZE 64
+
+/* A list in a segment that only grows. */
+struct pgi_list {
+	int words, records; /* sections */
+	uint64_t taken;     /* where the u32 lies that counts the records taken */
+	int spare;          /* its place in the segment's spare */
+	const char *what;   /* a record is, for messages */
+};
+
+word64 *pgi_list_word(const struct pgi_segment *s, const struct pgi_list *l, uint32_t i);
+/* Tries to make a word a new record: 1 if it did, 0 if somebody was first, -ENOSPC. */
+int pgi_list_put(struct pgi_segment *s, const struct pgi_list *l, word64 *word, const void *record);
+/* Copies the record that a word names. */
+int pgi_list_get(const struct pgi_segment *s, const struct pgi_list *l, uint64_t word, void *record);
+
+/* ---- places.c ---- */
+
+/* How many places a lock or condition variable has in so much memory; -EINVAL. */
+int pgi_places_over(const void *memory, size_t size, const char *what, uint32_t *places);
+/* All of a new one but for its magic number, which its maker writes last. */
+void pgi_places_clear(void *memory, uint32_t places);
+/* -EUCLEAN if it is not one that was made of just this memory. */
+int pgi_places_check(void *memory, uint64_t magic, uint32_t places, const char *what);
 
 /* ---- slots.c ---- */
 

@@ -21,29 +21,14 @@ struct pgbgw_lwlock {
 	pthread_mutex_t mu; /* while this process takes or drops a share */
 };
 
-static int lay_over(const void *memory, size_t size, uint32_t *places)
-{
-	if (size < PGBGW_LWLOCK_SIZE(1))
-		return pgi_fail(EINVAL, "a lock of %zu bytes: %zu are the least", size, PGBGW_LWLOCK_SIZE(1));
-	if ((uintptr_t)memory % 8)
-		return pgi_fail(EINVAL, "a lock does not begin at a multiple of 8");
-	size = (size - HEADER) / 16;
-	*places = size < PGBGW_MAX_PLACES ? (uint32_t)size : PGBGW_MAX_PLACES;
-	return 0;
-}
-
 int pgbgw_lwlock_create(void *memory, size_t size)
 {
 	uint32_t places = 0;
-	int r = lay_over(memory, size, &places);
+	int r = pgi_places_over(memory, size, "lock", &places);
 
 	if (r < 0)
 		return r;
-	for (uint64_t at = 0; at < PGBGW_LWLOCK_SIZE(places); at += 8)
-		atomic_store(pgi_word64(memory, at), 0);
-	POINT();
-	atomic_store(pgi_word32(memory, 8), places);
-	POINT();
+	pgi_places_clear(memory, places);
 	atomic_store(pgi_word64(memory, 0), PGBGW_LOCK_MAGIC);
 	return 0;
 }
@@ -255,20 +240,14 @@ static void abandon(struct pgi_hold *h)
 
 int pgbgw_lwlock_open(pgbgw_worker *w, void *memory, size_t size, pgbgw_lwlock **to)
 {
-	uint32_t places = 0, have, features;
+	uint32_t places = 0;
 	pgbgw_lwlock *l;
 	int r;
 
 	*to = NULL;
-	if ((r = pgi_party_ready(w)) < 0 || (r = lay_over(memory, size, &places)) < 0)
+	if ((r = pgi_party_ready(w)) < 0 || (r = pgi_places_over(memory, size, "lock", &places)) < 0 ||
+	    (r = pgi_places_check(memory, PGBGW_LOCK_MAGIC, places, "lock")) < 0)
 		return r;
-	uint64_t magic = atomic_load(pgi_word64(memory, 0));
-	have = atomic_load(pgi_word32(memory, 8));
-	features = atomic_load(pgi_word32(memory, 12));
-	if (magic != PGBGW_LOCK_MAGIC)
-		return pgi_fail(EUCLEAN, "no lock is here: it begins with %#llx", (unsigned long long)magic);
-	if (have != places || features)
-		return pgi_fail(EUCLEAN, "the lock has %u places and features %#x, this memory has %u", have, features, places);
 	if (!(l = calloc(1, sizeof *l)))
 		return pgi_fail(ENOMEM, "cannot open the lock: no memory is left");
 	pthread_mutex_init(&l->mu, NULL);

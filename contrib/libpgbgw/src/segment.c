@@ -175,7 +175,7 @@ int pgi_map_segment(int fd, struct pgi_segment *s)
 
 	if ((r = pgi_sealed_size(fd, &size)) < 0 || (r = read_header(fd, &s->header)) < 0 || (r = pgi_check_segment(&s->header, size)) < 0)
 		return r;
-	s->spare = s->spare_tranche = 0;
+	memset(s->spare, 0, sizeof s->spare);
 	return pgi_map(fd, size, PROT_READ | PROT_WRITE, &s->base);
 }
 
