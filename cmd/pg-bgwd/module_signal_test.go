@@ -60,7 +60,7 @@ func TestModuleSignalStorm(t *testing.T) {
 					t.Fatalf("%s ended with code %d, signal %d: %s", label, w.ExitCode, w.ExitSignal, w.Reason)
 				}
 				any, seen[label] = true, w.StartNumber
-				time.Sleep(rand.N(8 * time.Millisecond)) // any moment of its life
+				time.Sleep(rand.N(25 * time.Millisecond)) // any moment of its life
 				if err := syscall.Kill(int(w.MainPID), syscall.SIGTERM); err != nil {
 					t.Fatal(err)
 				}
