@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,6 +59,25 @@ func TestModuleParameters(t *testing.T) {
 	if one.StartNumber != 1 {
 		t.Errorf("one is %+v", one)
 	}
+}
+
+// TestModuleOtherUser: a worker of another user has the parameters too, at its
+// start and after a reload.
+func TestModuleOtherUser(t *testing.T) {
+	dir := needModules(t)
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("it needs root, to start a worker of another user")
+		}
+		t.Skip("it needs root, to start a worker of another user")
+	}
+	parameters := map[string]string{"bgw_rows.level": "5"}
+	s := beside(t, modulesBlock(dir, parameters, "bgw_rows"), moduleWorker("other", "wait", "user", `"nobody"`))
+	s.says("other: waits, level 5")
+	parameters["bgw_rows.level"] = "6"
+	s.file("pg-bgw.hcl", modulesBlock(dir, parameters, "bgw_rows"))
+	s.again(true)
+	s.says("other: waits, level 6")
 }
 
 // TestModuleLibrariesChange: another list of modules is another launcher; the workers of the

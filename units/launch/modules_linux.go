@@ -18,8 +18,8 @@ type Modules struct {
 	// Path is where modules are looked for: directories, colons between them;
 	// $libdir, or nothing at all, is that of the release's own.
 	Path string
-	// Settings is the file of the parameters' values, "name=value" texts with a
-	// NUL after each; "" for none. It is read again when a worker is told to reload.
+	// Settings is the file of the parameters' values (contrib/libpgbgw/pg/host.h); "" for
+	// none. It is read again when a worker is told to reload.
 	Settings string
 	// MaxWorkers is max_worker_processes.
 	MaxWorkers int

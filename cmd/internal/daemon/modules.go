@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -120,35 +119,6 @@ func (m *modules) configure(c *config.Config) {
 	if _, err := m.host(moduleSegment, 0); err != nil {
 		m.daemon.log.Error("cannot load the modules", "error", err)
 	}
-}
-
-// settingsPath is where the modules' parameters are for them to read.
-func (m *modules) settingsPath() string {
-	return filepath.Join(m.daemon.opts.RuntimeDir, "settings")
-}
-
-// settingsText is what the file of the settings holds (host.h).
-func settingsText(values map[string]string) string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		b.WriteString(name + "=" + values[name] + "\x00")
-	}
-	return b.String()
-}
-
-// writeSettings gives modules the parameters that c has. It replaces the file at once: who reads it sees the old or the new one.
-func (m *modules) writeSettings(c *config.Config) error {
-	path, text := m.settingsPath(), settingsText(c.Settings.Parameters)
-	if old, err := os.ReadFile(path); err == nil && string(old) == text {
-		return nil
-	}
-	if err := os.WriteFile(path+".new", []byte(text), 0o640); err != nil {
-		return fmt.Errorf("cannot write the modules' settings: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("cannot write the modules' settings: %w", err)
-	}
-	return nil
 }
 
 // host returns the launcher of a segment's incarnation, 0 for whichever it has

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,40 +42,69 @@ void parameter_add(struct parameter *p)
 	parameters = p;
 }
 
-/* read_file returns malloc'd content, ended by a NUL that does not count, or NULL. */
-static char *read_file(const char *path, size_t *size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	char *data = NULL;
-	ssize_t n = -1;
+struct settings_head {
+	uint64 length, sum; /* of the text behind it */
+};
 
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL)
-		n = read(fd, data, (size_t)st.st_size);
+static const struct settings_head *file; /* the settings' file, mapped by the launcher for all workers */
+
+static void map_file(void)
+{
+	const char *path = the_host->settings_file;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *at = MAP_FAILED;
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size >= PGBGW_SETTINGS_SIZE)
+		at = mmap(NULL, PGBGW_SETTINGS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		ereport(FATAL, (errcode_for_file_access(), errmsg("could not read the settings in \"%s\": %m", path)));
 	close(fd);
-	if (n < 0) {
-		free(data);
+	file = at;
+}
+
+static uint64 sum_of(const char *text, size_t size)
+{
+	uint64 sum = UINT64CONST(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < size; i++)
+		sum = (sum ^ (unsigned char)text[i]) * UINT64CONST(0x100000001b3);
+	return sum;
+}
+
+/* copy_file returns malloc'd content, ended by a NUL that does not count, or NULL when it is being written. */
+static char *copy_file(size_t *size)
+{
+	struct settings_head head = *(const volatile struct settings_head *)file;
+	char *data = NULL;
+
+	if (head.length <= PGBGW_SETTINGS_SIZE - sizeof head)
+		data = malloc(head.length + 1);
+	if (!data)
 		return NULL;
-	}
-	data[n] = 0;
-	*size = (size_t)n;
-	return data;
+	*size = head.length;
+	memcpy(data, file + 1, head.length);
+	data[head.length] = 0;
+	if (sum_of(data, head.length) == head.sum)
+		return data;
+	free(data);
+	return NULL;
 }
 
 /* load replaces the settings by the file's; false when it cannot be read: the old ones stay. */
 static bool load(int level)
 {
-	size_t size;
-	char *data;
+	enum { TRIES = 1000 }; /* of a millisecond: who writes it has died in the middle */
+	size_t size = 0;
+	char *data = NULL;
 
-	if (!the_host || !the_host->settings_file)
+	if (!file)
 		return true;
-	data = read_file(the_host->settings_file, &size);
+	for (int i = 0; i < TRIES && !(data = copy_file(&size)); i++)
+		pg_usleep(1000);
 	if (!data) {
-		ereport(level, (errcode_for_file_access(),
-				errmsg("could not read the settings in \"%s\": %m", the_host->settings_file)));
+		ereport(level, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("could not read the settings in \"%s\"", the_host->settings_file),
+				errdetail("Their sum is not that of the text.")));
 		return false;
 	}
 	free(settings);
@@ -116,6 +146,8 @@ static void define_own(void)
 
 void guc_start(void)
 {
+	if (the_host->settings_file)
+		map_file();
 	load(FATAL);
 	define_own();
 }

@@ -13,7 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PGBGW_HOST_VERSION 1
+#define PGBGW_HOST_VERSION 2
+
+#define PGBGW_SETTINGS_SIZE (1 << 20)
 
 /* A worker as a module registers it: BackgroundWorker with the newest release's sizes (BGW-001 to BGW-022). */
 struct pgbgw_host_entry {
@@ -36,9 +38,11 @@ struct pgbgw_host {
 	const char *const *preload; /* shared_preload_libraries, in order */
 	size_t npreload;
 	/*
-	 * Values of configuration parameters, as `settings` in HCL gives them: "name=value"
-	 * texts, each with a NUL after it. Replaced by rename on a reload; read at the
-	 * start and by ProcessConfigFile. NULL: none.
+	 * Values of configuration parameters, as `settings` in HCL gives them. A file
+	 * of PGBGW_SETTINGS_SIZE bytes: the length of the text and the text's FNV-1a of 64 bits,
+	 * each 8 bytes, little-endian; then the text, "name=value" with a NUL after each.
+	 * It is opened once, by the launcher, and rewritten in place on a reload: whoever reads it at
+	 * the start and by ProcessConfigFile reads again until the sum is right. NULL: none.
 	 */
 	const char *settings_file;
 	/*
