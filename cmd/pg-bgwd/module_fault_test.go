@@ -96,12 +96,13 @@ func TestModuleHangStops(t *testing.T) {
 }
 
 // TestModuleLauncherKilled: the workers of a launcher that is killed stay, its
-// successor starts others, and what it registers is there already.
+// successor starts others, and what it registers is there already, also where it
+// has left the type to chance, and it is another one.
 func TestModuleLauncherKilled(t *testing.T) {
 	dir := needModules(t)
-	statics := map[string]string{"bgw_rows.statics": "one=wait;two=wait;two=say:the second two,wait"}
+	statics := map[string]string{"bgw_rows.statics": "one=wait;two=wait;two=say:the second two,wait;chance=wait"}
 	s := beside(t, modulesBlock(dir, statics, "bgw_rows"), "")
-	labels := []string{"one", "two", "two-2"}
+	labels := []string{"one", "two", "two-2", "chance"}
 	before := map[string]dbusapi.WorkerInfo{}
 	for _, label := range labels {
 		s.state(label, "running")
@@ -122,7 +123,7 @@ func TestModuleLauncherKilled(t *testing.T) {
 	s.register(d)
 	s.says("late: waits, level 1, assigned 1, inits 1, life 2")
 	m, err := s.client.Manager(s.ctx())
-	if err != nil || m.Workers != 4 {
+	if err != nil || m.Workers != 5 {
 		t.Errorf("there are %d workers, %v", m.Workers, err)
 	}
 	for _, label := range labels {

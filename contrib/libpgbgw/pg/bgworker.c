@@ -16,7 +16,8 @@ static void to_entry(const BackgroundWorker *w, struct pgbgw_host_entry *e)
 {
 	memset(e, 0, sizeof *e);
 	registration_text(w->bgw_name, e->name);
-	registration_text(w->bgw_type, e->type);
+	if (registration_is_text(w->bgw_type)) /* else what lay on the stack of a module that does not know of types: another in each life */
+		registration_text(w->bgw_type, e->type);
 	strlcpy(e->library, w->bgw_library_name, sizeof e->library);
 	strlcpy(e->function, w->bgw_function_name, sizeof e->function);
 	memcpy(e->extra, w->bgw_extra, sizeof e->extra);

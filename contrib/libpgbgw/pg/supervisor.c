@@ -63,10 +63,14 @@ struct names {
 	char name[BGW_MAXLEN], type[BGW_MAXLEN];
 };
 
+static bool is_control(unsigned char c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
 /*
  * registration_text copies a name, cut to BGW_MAXLEN - 1 bytes (BGW-017). Bytes that are no text
- * are "?", as in PostgreSQL's log and process titles (BGW-020): a module that does not
- * know of bgw_type has whatever lay there.
+ * are "?", as in PostgreSQL's log and process titles (BGW-020).
  */
 const char *registration_text(const char *from, char *to)
 {
@@ -75,9 +79,19 @@ const char *registration_text(const char *from, char *to)
 	strlcpy(to, from, strnlen(from, BGW_MAXLEN - 1) + 1);
 	text = pgi_is_text(to, strlen(to));
 	for (unsigned char *p = (unsigned char *)to; *p; p++)
-		if (*p < ' ' || *p == 0x7f || (*p >= 0x80 && !text))
+		if (is_control(*p) || (*p >= 0x80 && !text))
 			*p = '?';
 	return to;
+}
+
+bool registration_is_text(const char *name)
+{
+	size_t n = strnlen(name, BGW_MAXLEN - 1);
+
+	for (size_t i = 0; i < n; i++)
+		if (is_control((unsigned char)name[i]))
+			return false;
+	return pgi_is_text(name, n);
 }
 
 static void fill(const BackgroundWorker *w, pgbgw_definition *d, struct names *names)

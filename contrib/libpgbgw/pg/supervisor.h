@@ -32,4 +32,7 @@ extern bool registration_is_sane(BackgroundWorker *w, int level);
 /* supervisor.c: a name as it is registered; to has BGW_MAXLEN bytes. */
 extern const char *registration_text(const char *from, char *to);
 
+/* supervisor.c: whether a name, as far as it is registered, is UTF-8 without control characters. */
+extern bool registration_is_text(const char *name);
+
 #endif

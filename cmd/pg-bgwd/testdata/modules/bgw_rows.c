@@ -59,6 +59,8 @@ static void enlist(const char *name, const char *extra)
 	w.bgw_restart_time = strncmp(name, "never", 5) == 0 ? BGW_NEVER_RESTART : 3600;
 	strlcpy(w.bgw_name, name, sizeof w.bgw_name);
 	strlcpy(w.bgw_type, "rows type", sizeof w.bgw_type);
+	if (strncmp(name, "chance", 6) == 0) /* what a module that leaves it out may have there */
+		snprintf(w.bgw_type, sizeof w.bgw_type, "\001\360%d", (int)getpid());
 	strlcpy(w.bgw_library_name, "bgw_rows", sizeof w.bgw_library_name);
 	strlcpy(w.bgw_function_name, "bgw_rows_main", sizeof w.bgw_function_name);
 	strlcpy(w.bgw_extra, extra, sizeof w.bgw_extra);
