@@ -149,6 +149,55 @@ func TestCgroupWithoutEvents(t *testing.T) {
 	r.noCgroups()
 }
 
+// A cgroup that cannot be watched, as no descriptor is left, is looked at again: what
+// is in it lives on for a while, and its worker has not ended before.
+func TestCgroupWithoutDescriptors(t *testing.T) {
+	r := newRig(t, true)
+	s := spec("")
+	dir, err := r.cgroups.make(s.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(dir)
+	exits := make(chan Exit, 2)
+	p := &Process{l: r.Launcher, id: s.ID, pidfd: -1, phase: dead, exit: &Exit{}, exited: func(e Exit) { exits <- e }}
+	late := exec.Command("/bin/sleep", "1000")
+	if err := late.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cgroups.write(workerPrefix+s.ID+"/cgroup.procs", itoa(late.Process.Pid)); err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.clearCgroup(true)
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-exits:
+		t.Error("the worker has ended, what is in its cgroup has not")
+	default:
+	}
+	for range 2 {
+		if err := <-r.notices; !errors.Is(err, unix.EMFILE) {
+			t.Error(err)
+		}
+	}
+	if err := late.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Error(err)
+	}
+	if e := <-exits; !e.OOM {
+		t.Error("what was known before is lost")
+	}
+	r.noCgroups()
+}
+
 // occupyPoller has the poller do nothing until release is called.
 func (r *rig) occupyPoller() (release func()) {
 	r.t.Helper()

@@ -19,9 +19,10 @@ const (
 
 // clearCgroup kills what is left in the worker's cgroup, removes the cgroup and
 // calls ended. The leader has been reaped. A cgroup that can be removed at once
-// was empty, which is the rule and costs one system call.
-func (p *Process) clearCgroup() {
-	oom := p.l.cgroups.oomKilled(p.id)
+// was empty, which is the rule and costs one system call. oom is what is known
+// until now.
+func (p *Process) clearCgroup(oom bool) {
+	oom = p.l.cgroups.oomKilled(p.id) || oom
 	if p.l.cgroups.rmdir(p.id) == nil {
 		p.ended(oom)
 		return
@@ -37,8 +38,7 @@ func (p *Process) killCgroup() {
 	}
 }
 
-// watchCgroup has removeCgroup called when the worker's cgroup is empty or gone. oom
-// is what is known until now.
+// watchCgroup has removeCgroup called when the worker's cgroup is empty or gone.
 func (p *Process) watchCgroup(oom bool) {
 	events, err := p.l.cgroups.openEvents(p.id)
 	if removed(err) { // by somebody else, so it was empty
@@ -46,7 +46,7 @@ func (p *Process) watchCgroup(oom bool) {
 		return
 	}
 	if err != nil {
-		p.giveUp(err)
+		p.clearLater(oom, err)
 		return
 	}
 	w := &cgroupWatch{p: p, oom: oom, events: events, pause: lookFirst}
@@ -55,7 +55,7 @@ func (p *Process) watchCgroup(oom bool) {
 	// Calls at once: nobody has read the file yet.
 	if err := p.l.poller.Add(events, unix.EPOLLPRI, func(uint32) { w.look() }); err != nil {
 		unix.Close(events)
-		p.giveUp(err)
+		p.clearLater(oom, err)
 		return
 	}
 	w.again = time.AfterFunc(w.pause, w.lookAgain)
@@ -110,13 +110,13 @@ func (w *cgroupWatch) lookLocked() {
 // because of err, and calls ended.
 func (p *Process) removeCgroup(oom bool, err error) {
 	if err != nil {
-		p.giveUp(err)
+		p.clearLater(oom, err)
 		return
 	}
 	oom = p.l.cgroups.oomKilled(p.id) || oom
 	err = p.l.cgroups.removeTree(p.id)
 	if err != nil && p.refilled() {
-		p.clearCgroup()
+		p.clearCgroup(oom)
 		return
 	}
 	if err != nil {
@@ -136,8 +136,9 @@ func (p *Process) refilled() bool {
 	return err == nil && populated
 }
 
-// giveUp ends a worker whose cgroup cannot be watched. The kill has been sent.
-func (p *Process) giveUp(err error) {
-	p.l.opts.Notice(fmt.Errorf("cannot watch the cgroup of worker %s: %w", p.id, err))
-	p.ended(false)
+// clearLater begins anew in lookMost with a cgroup that cannot be watched because
+// of err, for want of descriptors say: a worker has not ended before its tree has.
+func (p *Process) clearLater(oom bool, err error) {
+	p.l.opts.Notice(fmt.Errorf("cannot watch the cgroup of worker %s, and look again in %v: %w", p.id, lookMost, err))
+	time.AfterFunc(lookMost, func() { p.clearCgroup(oom) })
 }

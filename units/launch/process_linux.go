@@ -158,7 +158,7 @@ func (p *Process) leaderDead() {
 		return
 	}
 	p.reap()
-	p.clearCgroup()
+	p.clearCgroup(false)
 }
 
 // reap takes the leader's status and gives its number back to the kernel.
