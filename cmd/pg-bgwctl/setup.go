@@ -123,7 +123,8 @@ func (f *setupFlags) target() (server.Config, error) {
 	}
 	for _, b := range blocks {
 		if b.Label == f.name || f.name == "" && len(blocks) == 1 {
-			return f.address(b)
+			address, err := server.Config{Conninfo: b.Conninfo, Cluster: b.Cluster}.Address() // without the role that the block names
+			return server.Config{Conninfo: address, ApplicationName: "pg-bgwctl"}, err
 		}
 	}
 	if f.name != "" || len(blocks) > 1 {
@@ -131,24 +132,6 @@ func (f *setupFlags) target() (server.Config, error) {
 			hint: "name one by its label: --server=LABEL; see the mistakes: pg-bgwctl check"}
 	}
 	return server.Config{ApplicationName: "pg-bgwctl"}, nil
-}
-
-// address is where the server of a block is, without the role that the block names.
-func (f *setupFlags) address(b config.Server) (server.Config, error) {
-	env, err := server.LibpqEnv(server.Config{Conninfo: b.Conninfo, Cluster: b.Cluster})
-	if err != nil {
-		return server.Config{}, err
-	}
-	var words []string
-	for _, kv := range env {
-		k, v, _ := strings.Cut(kv, "=")
-		for keyword, variable := range map[string]string{"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"} {
-			if k == variable {
-				words = append(words, keyword+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v)+"'")
-			}
-		}
-	}
-	return server.Config{Conninfo: strings.Join(words, " "), ApplicationName: "pg-bgwctl"}, nil
 }
 
 func (a *app) setup(ctx context.Context, f *setupFlags) error {

@@ -37,7 +37,7 @@ const setupFacts = `SELECT pg_catalog.pg_is_in_recovery(), r.rolsuper, r.rolsupe
 const roleState = `SELECT r.rolcanlogin, pg_catalog.pg_has_role(r.oid, 'pg_read_all_stats', 'USAGE') FROM pg_catalog.pg_roles r WHERE r.rolname = $1`
 
 func (a *app) plan(ctx context.Context, conn *pgconn.PgConn, f *setupFlags) (*setupPlan, error) {
-	facts, err := table(ctx, conn, setupFacts)
+	facts, err := server.Query(ctx, conn, setupFacts)
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask the server about itself: %w", err)
 	}
@@ -69,7 +69,7 @@ func (a *app) plan(ctx context.Context, conn *pgconn.PgConn, f *setupFlags) (*se
 		err = p.rules(f, "", "")
 	default:
 		var paths [][]string
-		if paths, err = table(ctx, conn, "SELECT pg_catalog.current_setting('hba_file'), pg_catalog.current_setting('ident_file')"); err == nil {
+		if paths, err = server.Query(ctx, conn, "SELECT pg_catalog.current_setting('hba_file'), pg_catalog.current_setting('ident_file')"); err == nil {
 			err = p.rules(f, paths[0][0], paths[0][1])
 		}
 	}
@@ -81,7 +81,7 @@ func missingOfRole(ctx context.Context, conn *pgconn.PgConn, role string, stats 
 	if role == "" || len(role) > 63 || strings.HasPrefix(role, "pg_") || strings.ContainsRune(role, 0) {
 		return nil, &failure{code: codeFailed, text: fmt.Sprintf("%q cannot be a role", safe(role)), hint: `use a name of 1 to 63 bytes that does not begin with "pg_"`}
 	}
-	state, err := table(ctx, conn, roleState, role)
+	state, err := server.Query(ctx, conn, roleState, role)
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask the server about role %q: %w", role, err)
 	}
@@ -214,7 +214,7 @@ func (p *setupPlan) carryOut(ctx context.Context, conn *pgconn.PgConn) error {
 // faultOf has the server read its files as they are now, without using them.
 func faultOf(ctx context.Context, conn *pgconn.PgConn) error {
 	for _, view := range []string{"pg_hba_file_rules", "pg_ident_file_mappings"} { // the latter from PostgreSQL 15 on
-		rows, err := table(ctx, conn, "SELECT line_number, error FROM pg_catalog."+view+" WHERE error IS NOT NULL LIMIT 1")
+		rows, err := server.Query(ctx, conn, "SELECT line_number, error FROM pg_catalog."+view+" WHERE error IS NOT NULL LIMIT 1")
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42P01" {
 			continue
 		} else if err != nil {
@@ -225,23 +225,6 @@ func faultOf(ctx context.Context, conn *pgconn.PgConn) error {
 		}
 	}
 	return nil
-}
-
-func table(ctx context.Context, conn *pgconn.PgConn, query string, args ...string) ([][]string, error) {
-	var params [][]byte
-	for _, a := range args {
-		params = append(params, []byte(a))
-	}
-	res := conn.ExecParams(ctx, query, params, nil, nil, nil).Read()
-	var out [][]string
-	for _, r := range res.Rows {
-		row := make([]string, len(r))
-		for i, v := range r {
-			row[i] = string(v)
-		}
-		out = append(out, row)
-	}
-	return out, res.Err
 }
 
 // maxServerFile bounds what is read of a server's file, in bytes.

@@ -102,11 +102,7 @@ func (a *app) shmTable(objects []dbusapi.SharedObject) error {
 			{text: offsetText(o)}, {text: sizeText(o)}, {text: usedText(o)}, {text: safe(detailText(o))},
 		}
 	}
-	s := a.screen
-	if a.full {
-		s.width = 0
-	}
-	return s.table(a.out, shmColumns, rows, a.legend())
+	return a.newBlock().screen.table(a.out, shmColumns, rows, a.legend())
 }
 
 func offsetText(o *dbusapi.SharedObject) string {

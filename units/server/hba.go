@@ -51,6 +51,11 @@ func WithRules(hba, comment string, lines []string) string {
 		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "#") {
 			break
 		}
+		for strings.HasSuffix(line, "\\") && after != "" { // a comment goes on as a rule does
+			var more string
+			more, after, _ = strings.Cut(after, "\n")
+			line += "\n" + more
+		}
 		before.WriteString(line + "\n")
 		rest = after
 	}
@@ -94,7 +99,8 @@ func (f hbaField) fits(name, role string) (fits, sure bool) {
 // hbaLines cuts a file of that syntax into lines that say something, and these
 // into fields (PostgreSQL's documentation, "The pg_hba.conf File": white space
 // between fields, commas between names, comments, quotation marks, and from 14
-// on a backslash at the end of a line that goes on).
+// on a backslash at the end of a line that goes on; the server's own reading of
+// doubled quotation marks and of commas was looked at in 15).
 func hbaLines(text string) [][]hbaField {
 	var lines [][]hbaField
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", ""), "\n") {
@@ -108,7 +114,7 @@ func hbaLines(text string) [][]hbaField {
 func hbaFields(line string) []hbaField {
 	var fields []hbaField
 	var token hbaToken
-	inQuotes, inToken, inList := false, false, false
+	inQuotes, inToken, inList, closed := false, false, false, false
 	end := func() {
 		if !inToken {
 			return
@@ -121,10 +127,16 @@ func hbaFields(line string) []hbaField {
 		token, inToken, inList = hbaToken{}, false, false
 	}
 	for i := range len(line) {
+		again := closed // the last one was a quotation mark that ended a quotation
+		closed = false
 		switch c := line[i]; {
 		case c == '"':
-			inQuotes = !inQuotes
 			token.quoted, inToken = token.quoted || token.text == "", true
+			if again { // two are one that is meant
+				token.text += `"`
+			}
+			closed = inQuotes
+			inQuotes = !inQuotes
 		case inQuotes:
 			token.text += line[i : i+1]
 		case c == '#':
@@ -132,9 +144,10 @@ func hbaFields(line string) []hbaField {
 			return fields
 		case c == ' ' || c == '\t':
 			end()
-		case c == ',':
+		case c == ',': // after white space it is no more than that
+			list := inToken || inList
 			end()
-			inList = len(fields) > 0
+			inList = list
 		default:
 			token.text += line[i : i+1]
 			inToken = true

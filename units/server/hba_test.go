@@ -32,7 +32,11 @@ func TestAdmits(t *testing.T) {
 		{"include more.conf\nlocal all all peer", "", "r", false, false},
 		{"local all \\\n all peer", "", "r", false, true},
 		{"local all all\nlocal \"", "", "r", false, false},
-		{",,,\nlocal ,all all peer", "", "r", false, false},
+		{"local d ,e peer\nlocal all all peer", "e", "r", false, true}, // a role e, and no list
+		{"local d,,e r peer", "e", "r", false, true},
+		{",,,\nlocal ,all all peer", "", "r", false, true},
+		{"local all \"a\"\"b\" peer", "", "a\"b", false, true},
+		{"local all \"\"\"\" peer", "", "\"", false, true},
 	} {
 		if got := Admits(tt.hba, tt.database, tt.role, tt.mapped); got != tt.want {
 			t.Errorf("%q, database %q, mapped %v: %v", tt.hba, tt.database, tt.mapped, got)
@@ -42,7 +46,7 @@ func TestAdmits(t *testing.T) {
 
 // TestWithRules: what is added is found again, once, and nothing is lost.
 func TestWithRules(t *testing.T) {
-	for _, hba := range []string{"", "# a\n\n# b\nlocal all all reject\n", "local all all reject", "# only comments"} {
+	for _, hba := range []string{"", "# a\n\n# b\nlocal all all reject\n", "# a \\\nlocal all all reject\n", "# a \\", "local all all reject", "# only comments"} {
 		line, err := HBALine("", "r", true)
 		if err != nil {
 			t.Fatal(err)

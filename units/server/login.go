@@ -181,6 +181,23 @@ func conninfoOf(env map[string]string) string {
 	return strings.Join(words, " ")
 }
 
+// Address is a connection string of where the server of c is, without a role
+// and without a secret.
+func (c Config) Address() (string, error) {
+	env, err := LibpqEnv(c)
+	if err != nil {
+		return "", err
+	}
+	where := map[string]string{}
+	for _, kv := range env {
+		switch variable, value, _ := strings.Cut(kv, "="); keywordOf(variable) {
+		case "host", "hostaddr", "port", "sslmode", "sslrootcert":
+			where[variable] = value
+		}
+	}
+	return conninfoOf(where), nil
+}
+
 // quoteValue writes a value of a conninfo string, in quotes where it needs them.
 func quoteValue(s string) string {
 	if s != "" && !strings.ContainsAny(s, space+`\'`) {

@@ -52,8 +52,8 @@ func askFacts(ctx context.Context, c Config, tr Trial) (f facts) {
 		return f
 	}
 	defer conn.Close(ctx)
-	role, err1 := rows(ctx, conn, roleFacts, tr.Role)
-	db, err2 := rows(ctx, conn, databaseFacts, tr.Database, tr.Role)
+	role, err1 := Query(ctx, conn, roleFacts, tr.Role)
+	db, err2 := Query(ctx, conn, databaseFacts, tr.Database, tr.Role)
 	if err1 != nil || err2 != nil {
 		return f
 	}
@@ -66,13 +66,14 @@ func askFacts(ctx context.Context, c Config, tr Trial) (f facts) {
 		f.database, f.mayConnect = true, db[0][1] == "t"
 		f.databaseLimit, _ = strconv.Atoi(db[0][0])
 	}
-	if files, err := rows(ctx, conn, fileFacts); err == nil && len(files) == 2 {
+	if files, err := Query(ctx, conn, fileFacts); err == nil && len(files) == 2 {
 		f.hbaFile, f.identFile = files[0][0], files[1][0]
 	}
 	return f
 }
 
-func rows(ctx context.Context, conn *pgconn.PgConn, query string, args ...string) ([][]string, error) {
+// Query runs a query with parameters and returns its rows as text; NULL is "".
+func Query(ctx context.Context, conn *pgconn.PgConn, query string, args ...string) ([][]string, error) {
 	var params [][]byte
 	for _, a := range args {
 		params = append(params, []byte(a))
@@ -80,9 +81,9 @@ func rows(ctx context.Context, conn *pgconn.PgConn, query string, args ...string
 	res := conn.ExecParams(ctx, query, params, nil, nil, nil).Read()
 	var out [][]string
 	for _, r := range res.Rows {
-		var row []string
-		for _, v := range r {
-			row = append(row, string(v))
+		row := make([]string, len(r))
+		for i, v := range r {
+			row[i] = string(v)
 		}
 		out = append(out, row)
 	}
@@ -179,7 +180,11 @@ func admission(tr Trial, f facts, user string) []string {
 		hba, ident = "pg_hba.conf", "pg_ident.conf"
 	}
 	if !tr.Local {
-		return []string{fmt.Sprintf("let the role in, in %s before other lines that fit: hostssl DATABASE %s ADDRESS/32 scram-sha-256, and give the worker a password_file; then reload the server", hba, tr.Role)}
+		role, err := hbaName(tr.Role)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		return []string{fmt.Sprintf("let the role in, in %s before other lines that fit: hostssl DATABASE %s ADDRESS/32 scram-sha-256, and give the worker a password_file; then reload the server", hba, role)}
 	}
 	line, err := HBALine(tr.Database, tr.Role, user != tr.Role)
 	if err != nil {

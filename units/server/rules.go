@@ -54,17 +54,17 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 var hbaKeywords = []string{"all", "sameuser", "samerole", "samegroup", "replication"}
 
 // hbaName writes a name as a token of pg_hba.conf and pg_ident.conf, which have
-// no way to write a quotation mark or a line end.
+// no way to write a line end.
 func hbaName(s string) (string, error) {
 	switch {
-	case s == "" || strings.ContainsAny(s, "\"\n\r\x00"):
+	case s == "" || strings.ContainsAny(s, "\n\r\x00"):
 		return "", fmt.Errorf("%q cannot be written in pg_hba.conf or pg_ident.conf; use another name", s)
 	case strings.HasPrefix(s, "/"), strings.HasPrefix(s, "+"), strings.HasPrefix(s, "@"):
 		return "", fmt.Errorf("%q would be a pattern, a group or a file in pg_hba.conf; use another name", s)
 	case plainName.MatchString(s) && !slices.Contains(hbaKeywords, s):
 		return s, nil
 	}
-	return `"` + s + `"`, nil
+	return QuoteIdent(s), nil
 }
 
 // QuoteIdent writes an SQL identifier.

@@ -9,7 +9,8 @@ func TestRuleLines(t *testing.T) {
 		{"all", "clerk", `local   "all"           clerk           peer map=pg-bgw`},
 		{"a b", "o'b-1", `local   "a b"           "o'b-1"         peer map=pg-bgw`},
 		{"replication", "Ä", `local   "replication"   "Ä"             peer map=pg-bgw`},
-		{"d", `a"b`, ""}, {"d", "a\nb", ""}, {"d", "", ""}, {"/d", "r", ""}, {"d", "+r", ""}, {"@d", "r", ""},
+		{"d", `a"b`, `local   d               "a""b"          peer map=pg-bgw`},
+		{"d", "a\nb", ""}, {"d", "", ""}, {"/d", "r", ""}, {"d", "+r", ""}, {"@d", "r", ""},
 	} {
 		got, err := HBALine(tt.database, tt.role, true)
 		if got != tt.want || (err != nil) != (tt.want == "") {
@@ -22,7 +23,7 @@ func TestRuleLines(t *testing.T) {
 	if got, err := IdentLine("pg-bgw", "o b"); err != nil || got != `pg-bgw          pg-bgw          "o b"` {
 		t.Errorf("%q, %v", got, err)
 	}
-	for _, names := range [][2]string{{"/x", "r"}, {"u", "\""}, {"", "r"}} {
+	for _, names := range [][2]string{{"/x", "r"}, {"u", "\n"}, {"", "r"}} {
 		if got, err := IdentLine(names[0], names[1]); err == nil {
 			t.Errorf("%q: %q", names, got)
 		}

@@ -172,7 +172,10 @@ func (f LoginFile) Memfd(uid uint32) (fd int, err error) {
 	}
 	fd, err = f.memfd()
 	if _, back := unix.SetfsuidRetUid(before); back != nil {
-		return fd, errors.Join(err, os.NewSyscallError("setfsuid", back)) // the thread stays locked and ends with its goroutine
+		if err == nil {
+			unix.Close(fd)
+		}
+		return -1, errors.Join(err, os.NewSyscallError("setfsuid", back)) // the thread stays locked and ends with its goroutine
 	}
 	runtime.UnlockOSThread()
 	return fd, err

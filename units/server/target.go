@@ -144,14 +144,13 @@ func (c Config) adjust(t *target) {
 // render writes what pgconn is to parse, without the password.
 func (set settings) render() string {
 	var b strings.Builder
-	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	out := maps.Clone(set)
 	if out["host"] == "" && out["hostaddr"] != "" {
 		out["host"] = out["hostaddr"]
 	}
 	for _, k := range slices.Sorted(maps.Keys(out)) {
 		if options[k].how == pass {
-			fmt.Fprintf(&b, "%s='%s' ", k, escape.Replace(out[k]))
+			fmt.Fprintf(&b, "%s=%s ", k, quoteValue(out[k]))
 		}
 	}
 	return b.String()
@@ -160,21 +159,16 @@ func (set settings) render() string {
 // describe says for people where the server is and who asks it, in libpq's
 // keywords and without secrets.
 func (t *target) describe() string {
-	var b strings.Builder
+	var words []string
 	for _, kv := range [][2]string{
 		{"host", t.config.Host}, {"hostaddr", t.settings["hostaddr"]}, {"port", strconv.Itoa(int(t.config.Port))},
 		{"user", t.config.User}, {"dbname", t.config.Database}, {"sslmode", t.settings["sslmode"]},
 	} {
-		value := oneLine(kv[1])
-		if value == "" {
-			continue
+		if value := oneLine(kv[1]); value != "" {
+			words = append(words, kv[0]+"="+quoteValue(value))
 		}
-		if strings.ContainsAny(value, space+`'\`) {
-			value = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
-		}
-		fmt.Fprintf(&b, " %s=%s", kv[0], value)
 	}
-	return strings.TrimPrefix(b.String(), " ")
+	return strings.Join(words, " ")
 }
 
 // connectTimeout reads libpq's connect_timeout: seconds, of which 0 and what
