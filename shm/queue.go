@@ -143,6 +143,40 @@ type end struct {
 	broken    error // the memory is damaged: nothing goes any more
 }
 
+// cursor is where in its ring an end is. Only the end uses it.
+type cursor struct {
+	at  int    // where the next byte is; the length of the ring is its beginning, too
+	lap uint64 // bytes that were before this turn of the ring, since the queue was made
+	// limit is up to where whole messages need a look at nothing else: bytes
+	// that are free, or written, and in one piece, and none of which makes it
+	// time to tell the other end. 0 where every message needs one.
+	limit int
+}
+
+// newCursor is that of an end that begins at a count.
+func newCursor(count uint64, ring int) cursor {
+	at := count % uint64(ring)
+	return cursor{at: int(at), lap: count - at}
+}
+
+// total is how many bytes are before the cursor, since the queue was made.
+func (c *cursor) total() uint64 { return c.lap + uint64(c.at) }
+
+// move goes on by n bytes, at most a turn of the ring.
+func (c *cursor) move(n, ring int) {
+	if c.at += n; c.at >= ring {
+		c.at -= ring
+		c.lap += uint64(ring)
+	}
+}
+
+// extend sets the limit: there are bytes to use, and untold of them were already
+// used since the other end was told.
+func (c *cursor) extend(there, untold uint64, ring int) {
+	n := min(int(there), ring-c.at, ring/4&^7-int(untold), MaxMessage)
+	c.limit = c.at + max(n, 0)
+}
+
 // attach makes this process the one of mine.
 func (e *end) attach(mine *atomic.Uint64, w waiting) error {
 	e.place = newSleeper(w, true)

@@ -10,11 +10,9 @@ import (
 // but for Expect.
 type Receiver struct {
 	end
-	at     int    // where in the ring the next byte is
-	total  uint64 // bytes taken since the queue was made
-	freed  uint64 // of these, what the sender may overwrite
+	cursor        // behind the message that was returned last
+	freed  uint64 // of the bytes before the cursor, what the sender may overwrite
 	seen   uint64 // bytes that were written when last looked at
-	held   uint64 // bytes of the message that was returned last
 	want   uint64 // bytes this end waits for
 	length int    // of the message that is collected; -1: none is
 	buffer []byte // what was collected
@@ -27,9 +25,9 @@ func (q *Queue) AttachReceiver() (*Receiver, error) {
 	if err := r.attach(q.receiver, r); err != nil {
 		return nil, fmt.Errorf("cannot receive from queue: %w", err)
 	}
-	r.total = q.read.Load() &^ 7
-	r.freed, r.seen = r.total, r.total
-	r.at = int(r.total % uint64(len(q.data)))
+	r.freed = q.read.Load() &^ 7
+	r.seen = r.freed
+	r.cursor = newCursor(r.freed, len(q.data))
 	return r, nil
 }
 
@@ -44,19 +42,42 @@ func (q *Queue) AttachReceiver() (*Receiver, error) {
 // ended, or if none will ever attach (BGW-148, BGW-150); ErrNoPeer,
 // ErrSupervisorDied, ctx's error, or ErrDamaged (wrapped). A message that is
 // there costs no system call and no allocation, unless the sender sleeps.
-func (r *Receiver) Receive(ctx context.Context) ([]byte, error) { return r.receive(ctx) }
+func (r *Receiver) Receive(ctx context.Context) ([]byte, error) {
+	if m := r.next(); m != nil {
+		return m, nil
+	}
+	return r.receive(ctx)
+}
 
 // TryReceive is Receive that never sleeps: ErrWouldBlock where there is no whole
 // message (BGW-147). The own latch is set when it is worth another try.
-func (r *Receiver) TryReceive() ([]byte, error) { return r.receive(nowait) }
+func (r *Receiver) TryReceive() ([]byte, error) { return r.Receive(nowait) }
 
-// receive receives; with nowait it does not sleep.
+// next returns a message that is there up to the limit, or nil. It does what
+// the general way does, at a small part of its cost. The length is read once:
+// the sender can write another one at any time.
+func (r *Receiver) next() []byte {
+	start := r.at + lengthWord
+	if start > r.limit {
+		return nil
+	}
+	n := binary.LittleEndian.Uint64(r.data[r.at:start])
+	if n > uint64(r.limit-start) {
+		return nil
+	}
+	end := start + int(n)
+	r.at = (end + 7) &^ 7
+	return r.data[start:end:end]
+}
+
+// receive receives; with nowait it does not sleep. What was returned before it
+// is the sender's from here on.
 func (r *Receiver) receive(ctx context.Context) ([]byte, error) {
 	if r.broken != nil {
 		return nil, r.broken
 	}
-	r.take(r.held)
-	r.held = 0
+	r.limit = 0 // until there is a whole message
+	r.take(0)
 	if r.length < 0 {
 		if err := r.await(ctx, lengthWord); err != nil {
 			return nil, err
@@ -88,12 +109,11 @@ func (r *Receiver) inOne(n uint64) (start int, ok bool) {
 // whole returns a message that is in one piece.
 func (r *Receiver) whole(ctx context.Context, start, n int) ([]byte, error) {
 	frame := lengthWord + pad(uint64(n))
-	if r.seen-r.total < frame {
-		if err := r.await(ctx, frame); err != nil {
-			return nil, err
-		}
+	if err := r.await(ctx, frame); err != nil {
+		return nil, err
 	}
-	r.held = frame
+	r.move(int(frame), len(r.data))
+	r.extend(r.seen-r.total(), r.total()-r.freed, len(r.data))
 	return r.data[start : start+n : start+n], nil
 }
 
@@ -105,7 +125,7 @@ func (r *Receiver) collect(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 		left := r.length - len(r.buffer)
-		n := min(pad(uint64(left)), r.seen-r.total, uint64(len(r.data)-r.at))
+		n := min(pad(uint64(left)), r.seen-r.total(), uint64(len(r.data)-r.at))
 		r.buffer = append(r.buffer, r.data[r.at:r.at+min(int(n), left)]...)
 		r.take(n)
 	}
@@ -119,26 +139,23 @@ func (r *Receiver) collect(ctx context.Context) ([]byte, error) {
 // take moves on by n bytes, and gives them back to the sender once they are
 // more than a quarter of the ring.
 func (r *Receiver) take(n uint64) {
-	r.total += n
-	if r.at += int(n); r.at >= len(r.data) {
-		r.at -= len(r.data)
-	}
-	if r.total-r.freed > uint64(len(r.data))/4 {
+	r.move(int(n), len(r.data))
+	if r.total()-r.freed > uint64(len(r.data))/4 {
 		r.giveBack()
 	}
 }
 
 func (r *Receiver) giveBack() {
-	if r.freed != r.total {
-		r.freed = r.total
-		r.read.Store(r.total)
+	if total := r.total(); r.freed != total {
+		r.freed = total
+		r.read.Store(total)
 		r.wake()
 	}
 }
 
 // await returns when at least want bytes are there.
 func (r *Receiver) await(ctx context.Context, want uint64) error {
-	if r.seen-r.total >= want {
+	if r.seen-r.total() >= want {
 		return nil
 	}
 	for {
@@ -158,12 +175,12 @@ func (r *Receiver) await(ctx context.Context, want uint64) error {
 }
 
 func (r *Receiver) refresh(want uint64) (there bool, err error) {
-	seen := r.written.Load()
-	if seen-r.total > uint64(len(r.data)) || seen%8 != 0 {
-		return false, r.fail("%d bytes were written after %d", seen, r.total)
+	seen, total := r.written.Load(), r.total()
+	if seen-total > uint64(len(r.data)) || seen%8 != 0 {
+		return false, r.fail("%d bytes were written after %d", seen, total)
 	}
 	r.seen = seen
-	return seen-r.total >= want, nil
+	return seen-total >= want, nil
 }
 
 // empty returns when want bytes may be there.
@@ -181,7 +198,7 @@ func (r *Receiver) empty(ctx context.Context, want uint64) error {
 // spin looks for new bytes for a while.
 func (r *Receiver) spin() bool {
 	for range r.patience.looks(r.party.spins) {
-		if r.written.Load()-r.total >= r.want || r.state.Load()&queueDetached != 0 {
+		if r.written.Load()-r.total() >= r.want || r.state.Load()&queueDetached != 0 {
 			r.patience.found()
 			return true
 		}
@@ -193,7 +210,7 @@ func (r *Receiver) spin() bool {
 
 // ready raises the flag, and then reports whether enough bytes may be there.
 func (r *Receiver) ready() bool {
-	return r.armEnd() || !r.greeting && r.written.Load()-r.total >= r.want
+	return r.armEnd() || !r.greeting && r.written.Load()-r.total() >= r.want
 }
 
 func (r *Receiver) arm() (done bool, err error) { return r.ready(), nil }

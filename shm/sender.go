@@ -22,9 +22,8 @@ const (
 // for Expect.
 type Sender struct {
 	end
-	at      int    // where in the ring the next byte goes
-	total   uint64 // bytes written since the queue was made
-	seen    uint64 // of these, what the receiver can see
+	cursor
+	seen    uint64 // of the bytes before the cursor, what the receiver can see
 	freed   uint64 // of these, what it gave back when last looked at
 	done    uint64 // bytes of an unfinished frame that are written, a multiple of 8
 	pending int    // its message's length
@@ -38,9 +37,9 @@ func (q *Queue) AttachSender() (*Sender, error) {
 		return nil, fmt.Errorf("cannot send to queue: %w", err)
 	}
 	// Nobody has sent, so that nothing but damage is not 0 here.
-	s.total = q.written.Load() &^ 7
-	s.seen, s.freed = s.total, s.total
-	s.at = int(s.total % uint64(len(q.data)))
+	s.seen = q.written.Load() &^ 7
+	s.freed = s.seen
+	s.cursor = newCursor(s.seen, len(q.data))
 	return s, nil
 }
 
@@ -56,30 +55,55 @@ func (q *Queue) AttachSender() (*Sender, error) {
 // length is refused with ErrUnfinished. Nothing keeps parts. A message that
 // fits costs no system call and no allocation, unless the receiver sleeps.
 func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) error {
+	if len(parts) == 1 && s.put(parts[0]) {
+		if mode == Flush {
+			s.publish()
+		}
+		return nil
+	}
 	return s.send(ctx, mode, parts)
 }
 
 // TrySend is Send that never sleeps: ErrWouldBlock where it would have to
 // (BGW-146). Repeat the same call then, with the same bytes: the own latch is
 // set when there is room, or nobody left to read.
-func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error { return s.send(nowait, mode, parts) }
+func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error {
+	return s.Send(nowait, mode, parts...)
+}
+
+// put writes a message that needs nothing but a copy: up to the limit, and to a
+// receiver that is there. It does what the general way does, at a small part of
+// its cost; false if it is not such a message.
+func (s *Sender) put(message []byte) bool {
+	frame := lengthWord + (len(message)+7)&^7
+	if frame > s.limit-s.at || s.state.Load()&queueDetached != 0 {
+		return false
+	}
+	ring := s.data[s.at : s.at+frame]
+	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
+	if len(message) == 8 { // worth more than the call that a copy is
+		binary.LittleEndian.PutUint64(ring[lengthWord:], binary.LittleEndian.Uint64(message))
+	} else {
+		copy(ring[lengthWord:], message)
+	}
+	s.at += frame
+	return true
+}
 
 // send sends; with nowait it does not sleep.
 func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error {
-	if len(parts) == 1 && s.sendWhole(parts[0]) {
-		s.sent(mode)
-		return nil
-	}
 	frame, err := s.begin(parts)
 	if err != nil {
 		return err
 	}
+	s.limit = 0 // until the message is whole
 	for {
+		s.move(0, len(s.data))
 		// What the receiver sees is whole multiples of 8: the ring, its free
 		// space and a frame are.
 		n := min(frame-s.done, s.room(frame-s.done), uint64(len(s.data)-s.at))
 		if n > 0 {
-			s.put(parts, n)
+			s.fill(parts, n)
 		}
 		if s.broken != nil {
 			return s.broken
@@ -94,36 +118,11 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 		}
 	}
 	s.done = 0
-	s.sent(mode)
-	return nil
-}
-
-// sent shows the receiver a message that was written, if it is time.
-func (s *Sender) sent(mode FlushMode) {
-	if mode == Flush || s.total-s.seen > uint64(len(s.data))/4 {
+	if mode == Flush || s.total()-s.seen > uint64(len(s.data))/4 {
 		s.publish()
 	}
-}
-
-// sendWhole writes a message that needs nothing but a copy: there is room as far
-// as is known, in one piece, and no other message is unfinished. It does what
-// the general way does, in half the time for small ones; false if it is not
-// such a one.
-func (s *Sender) sendWhole(message []byte) bool {
-	frame := lengthWord + pad(uint64(len(message)))
-	free := uint64(len(s.data)) - (s.total - s.freed)
-	if frame > free || frame > uint64(len(s.data)-s.at) || s.done != 0 ||
-		s.broken != nil || len(message) > MaxMessage || s.state.Load()&queueDetached != 0 {
-		return false
-	}
-	ring := s.data[s.at : s.at+int(frame)]
-	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
-	copy(ring[lengthWord:], message)
-	s.total += frame
-	if s.at += int(frame); s.at == len(s.data) {
-		s.at = 0
-	}
-	return true
+	s.extend(uint64(len(s.data))-(s.total()-s.freed), s.total()-s.seen, len(s.data))
+	return nil
 }
 
 // begin returns the length of the frame that is to be sent, or gone on with.
@@ -150,21 +149,21 @@ func pad(n uint64) uint64 { return (n + 7) &^ 7 }
 
 // room is how many bytes are free, looking afresh only if fewer than want were.
 func (s *Sender) room(want uint64) uint64 {
-	size := uint64(len(s.data))
-	if free := size - (s.total - s.freed); free >= want {
+	size, total := uint64(len(s.data)), s.total()
+	if free := size - (total - s.freed); free >= want {
 		return free
 	}
 	freed := s.read.Load()
-	if freed-s.freed > s.total-s.freed || freed%8 != 0 {
-		s.fail("%d bytes were read of %d written", freed, s.total)
+	if freed-s.freed > total-s.freed || freed%8 != 0 {
+		s.fail("%d bytes were read of %d written", freed, total)
 		return 0
 	}
 	s.freed = freed
-	return size - (s.total - freed)
+	return size - (total - freed)
 }
 
-// put writes the next n bytes of the frame, which do not wrap.
-func (s *Sender) put(parts [][]byte, n uint64) {
+// fill writes the next n bytes of the frame, which do not wrap.
+func (s *Sender) fill(parts [][]byte, n uint64) {
 	ring := s.data[s.at : s.at+int(n)]
 	skip := int(s.done) - lengthWord
 	if skip < 0 {
@@ -180,17 +179,14 @@ func (s *Sender) put(parts [][]byte, n uint64) {
 		skip = 0
 	}
 	s.done += n
-	s.total += n
-	if s.at += int(n); s.at == len(s.data) {
-		s.at = 0
-	}
+	s.move(int(n), len(s.data))
 }
 
 // publish shows the receiver all that was written.
 func (s *Sender) publish() {
-	if s.seen != s.total {
-		s.seen = s.total
-		s.written.Store(s.total)
+	if total := s.total(); s.seen != total {
+		s.seen = total
+		s.written.Store(total)
 		s.wake()
 	}
 }
