@@ -28,3 +28,46 @@ func (p *patience) looks(spins int) int {
 
 func (p *patience) found()        { p.vain = 0 }
 func (p *patience) foundNothing() { p.vain++ }
+
+// gathering is whether a receiver that has taken all rests before it looks again.
+// A receiver that is faster than its sender would look for each message, and so
+// take the cache line that says how much is written from the sender each time it
+// wants to write there: both go at a third of the speed of one that lets some
+// messages gather. Who waits for an answer has nothing to gather, and loses by a
+// rest. The difference is whether a rest brought several messages: so one is
+// tried, and if it did not, another one after ever more waits.
+type gathering struct {
+	rested bool // the wait before began with a rest
+	skip   int  // waits without one that are left
+	vain   int  // how many there were before
+}
+
+const (
+	shortRest = 16 // pauses, 0.4 us and more: then a look
+	longRest  = 32 // the same, where that look has found something
+	firstSkip = 16 // waits after a rest in vain, then twice as many
+	lastSkip  = 1024
+)
+
+// rest reports whether to rest before the first look of a wait.
+func (g *gathering) rest() bool {
+	g.rested = g.skip == 0
+	if !g.rested {
+		g.skip--
+	}
+	return g.rested
+}
+
+// brought is told of each message that was waited for: whether others were
+// behind it.
+func (g *gathering) brought(several bool) {
+	switch {
+	case !g.rested:
+	case several:
+		g.vain = 0
+	default:
+		g.vain = min(max(2*g.vain, firstSkip), lastSkip)
+		g.skip = g.vain
+	}
+	g.rested = false
+}

@@ -15,6 +15,7 @@ type Receiver struct {
 	seen   uint64 // bytes that were written when last looked at
 	want   uint64 // bytes this end waits for
 	length int    // of the message that is collected; -1: none is
+	gather gathering
 	buffer []byte // what was collected
 }
 
@@ -112,6 +113,8 @@ func (r *Receiver) whole(ctx context.Context, start, n int) ([]byte, error) {
 	if err := r.await(ctx, frame); err != nil {
 		return nil, err
 	}
+	there := r.seen - r.total()
+	r.gather.brought(there > frame && there < uint64(len(r.data))/2)
 	r.move(int(frame), len(r.data))
 	r.extend(r.seen-r.total(), r.total()-r.freed, len(r.data))
 	return r.data[start : start+n : start+n], nil
@@ -197,7 +200,11 @@ func (r *Receiver) empty(ctx context.Context, want uint64) error {
 
 // spin looks for new bytes for a while.
 func (r *Receiver) spin() bool {
-	for range r.patience.looks(r.party.spins) {
+	looks := r.patience.looks(r.party.spins)
+	if looks > longRest && r.want == lengthWord && r.length < 0 && r.gather.rest() {
+		r.rest()
+	}
+	for range looks {
 		if r.written.Load()-r.total() >= r.want || r.state.Load()&queueDetached != 0 {
 			r.patience.found()
 			return true
@@ -206,6 +213,19 @@ func (r *Receiver) spin() bool {
 	}
 	r.patience.foundNothing()
 	return false
+}
+
+// rest lets messages gather, as long as there are more and more.
+func (r *Receiver) rest() {
+	for range shortRest {
+		pause()
+	}
+	if r.written.Load() == r.seen {
+		return
+	}
+	for range longRest {
+		pause()
+	}
 }
 
 // ready raises the flag, and then reports whether enough bytes may be there.

@@ -55,13 +55,55 @@ func (q *Queue) AttachSender() (*Sender, error) {
 // length is refused with ErrUnfinished. Nothing keeps parts. A message that
 // fits costs no system call and no allocation, unless the receiver sleeps.
 func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) error {
-	if len(parts) == 1 && s.put(parts[0]) {
-		if mode == Flush {
-			s.publish()
-		}
-		return nil
+	if len(parts) != 1 {
+		return s.send(ctx, mode, parts)
 	}
-	return s.send(ctx, mode, parts)
+	// The short way, for a message that needs nothing but a copy: up to the
+	// limit, and to a receiver that is there. All of it is here, since what is
+	// stored for calls takes room among the stores that wait for cache lines of
+	// the receiver: as much as half of the speed.
+	message, next := parts[0], s.at+lengthWord+(len(parts[0])+7)&^7
+	if next > s.limit || s.state.Load()&queueDetached != 0 {
+		return s.send(ctx, mode, parts)
+	}
+	ring := s.data[s.at:next]
+	s.at = next
+	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
+	if len(message) > shortMessage {
+		return s.finish(mode, ring[lengthWord:], message)
+	}
+	ring = ring[lengthWord:]
+	for len(message) >= 16 && len(ring) >= 16 {
+		*(*[16]byte)(ring) = *(*[16]byte)(message)
+		ring, message = ring[16:], message[16:]
+	}
+	if len(message) >= 8 && len(ring) >= 8 {
+		*(*[8]byte)(ring) = *(*[8]byte)(message)
+		ring, message = ring[8:], message[8:]
+	}
+	if len(message) > 0 {
+		word := uint64(0)
+		for i, b := range message {
+			word |= uint64(b) << (8 * i)
+		}
+		binary.LittleEndian.PutUint64(ring, word)
+	}
+	if mode == Flush {
+		s.publish()
+	}
+	return nil
+}
+
+// shortMessage is up to how many bytes are copied without a call.
+const shortMessage = 128
+
+// finish copies what is longer.
+func (s *Sender) finish(mode FlushMode, ring, message []byte) error {
+	copy(ring, message)
+	if mode == Flush {
+		s.publish()
+	}
+	return nil
 }
 
 // TrySend is Send that never sleeps: ErrWouldBlock where it would have to
@@ -69,25 +111,6 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 // set when there is room, or nobody left to read.
 func (s *Sender) TrySend(mode FlushMode, parts ...[]byte) error {
 	return s.Send(nowait, mode, parts...)
-}
-
-// put writes a message that needs nothing but a copy: up to the limit, and to a
-// receiver that is there. It does what the general way does, at a small part of
-// its cost; false if it is not such a message.
-func (s *Sender) put(message []byte) bool {
-	frame := lengthWord + (len(message)+7)&^7
-	if frame > s.limit-s.at || s.state.Load()&queueDetached != 0 {
-		return false
-	}
-	ring := s.data[s.at : s.at+frame]
-	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
-	if len(message) == 8 { // worth more than the call that a copy is
-		binary.LittleEndian.PutUint64(ring[lengthWord:], binary.LittleEndian.Uint64(message))
-	} else {
-		copy(ring[lengthWord:], message)
-	}
-	s.at += frame
-	return true
 }
 
 // send sends; with nowait it does not sleep.
@@ -103,7 +126,7 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 		// space and a frame are.
 		n := min(frame-s.done, s.room(frame-s.done), uint64(len(s.data)-s.at))
 		if n > 0 {
-			s.fill(parts, n)
+			s.put(parts, n)
 		}
 		if s.broken != nil {
 			return s.broken
@@ -162,8 +185,8 @@ func (s *Sender) room(want uint64) uint64 {
 	return size - (total - freed)
 }
 
-// fill writes the next n bytes of the frame, which do not wrap.
-func (s *Sender) fill(parts [][]byte, n uint64) {
+// put writes the next n bytes of the frame, which do not wrap.
+func (s *Sender) put(parts [][]byte, n uint64) {
 	ring := s.data[s.at : s.at+int(n)]
 	skip := int(s.done) - lengthWord
 	if skip < 0 {
