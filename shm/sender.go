@@ -27,6 +27,13 @@ type Sender struct {
 	freed   uint64 // of these, what it gave back when last looked at
 	done    uint64 // bytes of an unfinished frame that are written, a multiple of 8
 	pending int    // its message's length
+
+	// Short messages that need not be seen yet wait in stage, for one copy of
+	// many: the bytes before the cursor, staged of them. Each store to a cache
+	// line that the receiver has read takes it from there, and many at once take
+	// a fraction of the time of as many with something else in between.
+	stage  []byte
+	staged int
 }
 
 // AttachSender makes this process the queue's sender (shm_mq_set_sender and
@@ -40,6 +47,9 @@ func (q *Queue) AttachSender() (*Sender, error) {
 	s.seen = q.written.Load() &^ 7
 	s.freed = s.seen
 	s.cursor = newCursor(s.seen, len(q.data))
+	if len(q.data) >= stageRing {
+		s.stage = make([]byte, stageSize)
+	}
 	return s, nil
 }
 
@@ -59,34 +69,62 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 		return s.send(ctx, mode, parts)
 	}
 	// The short way, for a message that needs nothing but a copy: up to the
-	// limit, and to a receiver that is there. All of it is here, since what is
-	// stored for calls takes room among the stores that wait for cache lines of
-	// the receiver: as much as half of the speed.
-	message, next := parts[0], s.at+lengthWord+(len(parts[0])+7)&^7
-	if next > s.limit || s.state.Load()&queueDetached != 0 {
+	// limit, and to a receiver that is there.
+	message, frame := parts[0], lengthWord+(len(parts[0])+7)&^7
+	if frame > s.limit-s.at || s.state.Load()&queueDetached != 0 {
 		return s.send(ctx, mode, parts)
 	}
-	ring := s.data[s.at:next]
-	s.at = next
-	binary.LittleEndian.PutUint64(ring, uint64(len(message)))
-	if len(message) > shortMessage {
-		return s.finish(mode, ring[lengthWord:], message)
+	if len(message) > shortMessage || mode == Flush && s.staged == 0 || len(s.stage) == 0 {
+		return s.copyWhole(mode, message)
 	}
-	ring = ring[lengthWord:]
-	for len(message) >= 16 && len(ring) >= 16 {
-		*(*[16]byte)(ring) = *(*[16]byte)(message)
-		ring, message = ring[16:], message[16:]
+	if frame > len(s.stage)-s.staged {
+		s.unstage()
 	}
-	if len(message) >= 8 && len(ring) >= 8 {
-		*(*[8]byte)(ring) = *(*[8]byte)(message)
-		ring, message = ring[8:], message[8:]
+	to := s.stage[s.staged : s.staged+frame]
+	s.staged += frame
+	s.at += frame
+	copyShort(to, message)
+	if mode == Flush {
+		s.publish()
+	}
+	return nil
+}
+
+const (
+	shortMessage = 128     // bytes of a message that is staged, at most
+	stageSize    = 2 << 10 // bytes that are copied at once: it stays in the first cache
+	stageRing    = 8 << 10 // bytes of the smallest ring that is worth it
+)
+
+// copyShort writes the frame of a message without a call of copy, which would
+// take more time than the rest.
+func copyShort(to, message []byte) {
+	binary.LittleEndian.PutUint64(to, uint64(len(message)))
+	to = to[lengthWord:]
+	for len(message) >= 16 && len(to) >= 16 {
+		*(*[16]byte)(to) = *(*[16]byte)(message)
+		to, message = to[16:], message[16:]
+	}
+	if len(message) >= 8 && len(to) >= 8 {
+		*(*[8]byte)(to) = *(*[8]byte)(message)
+		to, message = to[8:], message[8:]
 	}
 	if len(message) > 0 {
-		word := uint64(0)
-		for i, b := range message {
-			word |= uint64(b) << (8 * i)
-		}
-		binary.LittleEndian.PutUint64(ring, word)
+		copy(to, message)
+	}
+}
+
+// copyWhole writes a message up to the limit, behind what was staged.
+func (s *Sender) copyWhole(mode FlushMode, message []byte) error {
+	s.unstage()
+	frame := lengthWord + (len(message)+7)&^7
+	to := s.data[s.at : s.at+frame]
+	s.at += frame
+	if len(message) <= shortMessage {
+		copyShort(to, message)
+	} else {
+		binary.LittleEndian.PutUint64(to, uint64(len(message)))
+		copy(to[lengthWord:], message)
 	}
 	if mode == Flush {
 		s.publish()
@@ -94,16 +132,12 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 	return nil
 }
 
-// shortMessage is up to how many bytes are copied without a call.
-const shortMessage = 128
-
-// finish copies what is longer.
-func (s *Sender) finish(mode FlushMode, ring, message []byte) error {
-	copy(ring, message)
-	if mode == Flush {
-		s.publish()
+// unstage writes to the ring what was staged.
+func (s *Sender) unstage() {
+	if s.staged > 0 {
+		copy(s.data[s.at-s.staged:s.at], s.stage[:s.staged])
+		s.staged = 0
 	}
-	return nil
 }
 
 // TrySend is Send that never sleeps: ErrWouldBlock where it would have to
@@ -119,6 +153,7 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 	if err != nil {
 		return err
 	}
+	s.unstage()
 	s.limit = 0 // until the message is whole
 	for {
 		s.move(0, len(s.data))
@@ -208,6 +243,7 @@ func (s *Sender) put(parts [][]byte, n uint64) {
 // publish shows the receiver all that was written.
 func (s *Sender) publish() {
 	if total := s.total(); s.seen != total {
+		s.unstage()
 		s.seen = total
 		s.written.Store(total)
 		s.wake()
