@@ -187,6 +187,7 @@ int pgbgw_mq_get_slot(const pgbgw_mq *q, enum pgbgw_mq_role role, uint32_t *slot
 int pgi_mq_broken(pgbgw_mq *q)
 {
 	q->broken = true;
+	q->limit = 0;
 	return -EUCLEAN;
 }
 

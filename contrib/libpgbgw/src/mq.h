@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #define LENGTH_WORD 8 /* bytes before each message */
+#define MQ_STAGE 2048 /* bytes that are written to the ring at once: they stay in the first cache */
 
 struct pgbgw_mq {
 	struct pgi_hold hold;
@@ -23,7 +24,8 @@ struct pgbgw_mq {
 	int peer;      /* the eventfd that wakes the other end, or -1 */
 	uint32_t vain; /* spins in a row that found nothing */
 
-	uint64_t at;    /* where in the ring the next byte is */
+	uint64_t at;    /* where in the ring the next byte is; its size is its beginning, too */
+	uint64_t limit; /* up to where whole messages need a look at nothing else, see pgi_mq_extend; 0: all need one */
 	uint64_t total; /* bytes written, or taken, since the queue was made */
 	uint64_t seen;  /* the sender's: of these, what the receiver can see; the receiver's: what was written when last looked at */
 	uint64_t freed; /* bytes that were given back; the sender's: when last looked at */
@@ -31,15 +33,49 @@ struct pgbgw_mq {
 	uint64_t done;    /* the sender's: bytes of an unfinished frame that are written */
 	uint64_t pending; /* the length of its message */
 
-	uint64_t held;    /* the receiver's: bytes of the message that was returned last */
-	uint64_t want;    /* bytes it waits for */
+	uint64_t want;    /* the receiver's: bytes it waits for */
 	uint64_t length;  /* of the message that is collected, if one is */
 	bool collecting;
 	unsigned char *buffer;
 	uint64_t have, room; /* bytes in the buffer, and its size */
+	bool rested;         /* the wait before began with a rest: see rest in mq_receive.c */
+	uint32_t skip;       /* waits without one that are left */
+	uint32_t idle;       /* how many there were before */
+
+	uint64_t staged; /* the sender's: bytes before at that are here, and not yet in the ring */
+	unsigned char stage[MQ_STAGE];
 };
 
 static inline uint64_t pgi_mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
+
+/* What pgi_mq_usable says, where there is nothing to say. */
+static inline bool pgi_mq_ready(const pgbgw_mq *q)
+{
+	return q->hold.w && !atomic_load(&q->hold.w->forked) && !atomic_load(&q->hold.gone) && !q->broken;
+}
+
+/*
+ * Sets the limit: there are bytes to use, free or written, and untold of them
+ * were used since the other end was told. Up to it they are in one piece, and
+ * none makes it time to tell the other end.
+ */
+static inline void pgi_mq_extend(pgbgw_mq *q, uint64_t there, uint64_t untold)
+{
+	uint64_t quarter = q->size / 4 & ~UINT64_C(7), n = untold < quarter ? quarter - untold : 0;
+
+	n = n < there ? n : there;
+	n = n < q->size - q->at ? n : q->size - q->at;
+	q->limit = q->at + (n < PGBGW_MAX_MESSAGE ? n : PGBGW_MAX_MESSAGE);
+}
+
+/* Goes on by n bytes, at most a turn of the ring. */
+static inline void pgi_mq_move(pgbgw_mq *q, uint64_t n)
+{
+	q->total += n;
+	q->at += n;
+	if (q->at >= q->size)
+		q->at -= q->size;
+}
 
 int pgi_mq_broken(pgbgw_mq *q);                           /* remembers the damage, keeps the sentence of pgi_fail */
 int pgi_mq_usable(const pgbgw_mq *q);
