@@ -70,3 +70,61 @@ func TestSpinsAreRemembered(t *testing.T) {
 		t.Errorf("the sender has found room, and remembers %d spins in vain", s.patience.vain)
 	}
 }
+
+// TestGathering: who gets several messages after a rest rests each time; who
+// gets one does not rest for ever more waits, and still tries now and then.
+func TestGathering(t *testing.T) {
+	var g gathering
+	for n := range 100 {
+		if !g.rest() {
+			t.Fatalf("no rest before the %d. wait, though all before it brought several messages", n)
+		}
+		g.brought(true)
+	}
+	const waits = 10 * lastSkip
+	rests, since := 0, 0
+	for n := range waits {
+		if g.rest() {
+			rests, since = rests+1, 0
+		} else if since++; since > lastSkip {
+			t.Fatalf("no rest among the %d waits up to the %d.", since, n)
+		}
+		g.brought(false)
+	}
+	if rests > 20 {
+		t.Errorf("%d rests in %d waits for one message each, want at most 20", rests, waits)
+	}
+	for !g.rest() {
+		g.brought(false)
+	}
+	if g.brought(true); !g.rest() {
+		t.Error("no rest after one that brought several messages")
+	}
+}
+
+// TestGatheringIsRemembered: a receiver learns from what was behind a message
+// that it waited for.
+func TestGatheringIsRemembered(t *testing.T) {
+	for _, test := range []struct {
+		messages int
+		skip     int
+	}{{1, firstSkip}, {2, 0}} {
+		s, r := testQueue(t, 4096)
+		r.party.spins = 4 * longRest
+		r.want = lengthWord
+		if r.spin() {
+			t.Fatal("the receiver found something in an empty ring")
+		}
+		for range test.messages {
+			if err := s.TrySend(Flush, message(8)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.TryReceive(); err != nil {
+			t.Fatal(err)
+		}
+		if r.gather.skip != test.skip {
+			t.Errorf("after %d messages it rests again after %d waits, want %d", test.messages, r.gather.skip, test.skip)
+		}
+	}
+}

@@ -18,6 +18,10 @@ func TestQueueModel(t *testing.T) {
 		if seed%4 == 0 {
 			size = 4096 + 8*random.IntN(100)
 		}
+		most := size * 2
+		if seed%4 == 1 { // one whose sender stages short messages
+			size, most = 384+stageRing+8*random.IntN(1000), 2*shortMessage
+		}
 		s, r := testQueue(t, size)
 		var sent [][]byte
 		var unfinished []byte
@@ -25,10 +29,13 @@ func TestQueueModel(t *testing.T) {
 			if random.IntN(2) == 0 {
 				b := unfinished
 				if b == nil {
-					b = message(random.IntN(size * 2))
+					b = message(random.IntN(most))
 				}
-				cut := random.IntN(len(b) + 1)
-				switch err := s.TrySend(FlushMode(random.IntN(2)), b[:cut], b[cut:]); err {
+				parts := [][]byte{b}
+				if cut := random.IntN(2*len(b) + 1); cut <= len(b) {
+					parts = [][]byte{b[:cut], b[cut:]}
+				}
+				switch err := s.TrySend(FlushMode(random.IntN(2)), parts...); err {
 				case nil:
 					sent, unfinished = append(sent, b), nil
 				case ErrWouldBlock:
@@ -117,6 +124,7 @@ func FuzzQueue(f *testing.F) {
 	f.Add([]byte{}, uint16(128))
 	f.Add(bytes.Repeat([]byte{0xff}, 80), uint16(128))
 	f.Add(append(make([]byte, 40), 0x80), uint16(5000))
+	f.Add(bytes.Repeat([]byte{0, 1, 2, 40}, 400), uint16(384+stageRing))
 	f.Fuzz(func(t *testing.T, script []byte, size uint16) {
 		a, b := newFuzzParty(t, 1), newFuzzParty(t, 2)
 		s, r := testQueueOf(t, a, b, make([]byte, max(MinQueueSize, size)))

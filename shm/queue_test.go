@@ -329,3 +329,43 @@ func TestQueueSupervisorDies(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestQueueStages holds BGW-152 where a sender stages short messages: none is
+// seen before it is flushed, and then all of them are, in order, whatever is
+// between them.
+func TestQueueStages(t *testing.T) {
+	for name, show := range map[string]func(*Sender) error{
+		"flush":   (*Sender).Flush,
+		"detach":  func(s *Sender) error { s.Detach(); return nil },
+		"a short": func(s *Sender) error { return s.TrySend(Flush, message(9)) },
+		"a long":  func(s *Sender) error { return s.TrySend(Flush, message(2*shortMessage)) },
+		"parts":   func(s *Sender) error { return s.TrySend(Flush, message(1), message(2)) },
+	} {
+		s, r := testQueue(t, 384+64<<10)
+		if s.stage == nil {
+			t.Fatal("nothing is staged")
+		}
+		lengths := []int{0, 1, 7, 8, 9, 16, shortMessage, shortMessage + 1, 40, 2 * shortMessage}
+		const times = 15 // more than is staged, less than a quarter of the ring
+		for range times {
+			for _, n := range lengths {
+				if err := s.TrySend(NoFlush, message(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := r.TryReceive(); err != ErrWouldBlock {
+			t.Errorf("BGW-152: %s: before it: got %v", name, err)
+		}
+		if err := show(s); err != nil {
+			t.Fatal(err)
+		}
+		for range times {
+			for _, n := range lengths {
+				if got, err := r.TryReceive(); err != nil || !bytes.Equal(got, message(n)) {
+					t.Fatalf("BGW-152: %s: got %d bytes, %v, want %d", name, len(got), err, n)
+				}
+			}
+		}
+	}
+}

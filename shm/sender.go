@@ -69,21 +69,23 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 		return s.send(ctx, mode, parts)
 	}
 	// The short way, for a message that needs nothing but a copy: up to the
-	// limit, and to a receiver that is there.
+	// limit, and to a receiver that is there. It does what the general way does,
+	// at a small part of its cost.
 	message, frame := parts[0], lengthWord+(len(parts[0])+7)&^7
 	if frame > s.limit-s.at || s.state.Load()&queueDetached != 0 {
 		return s.send(ctx, mode, parts)
 	}
 	if len(message) > shortMessage || mode == Flush && s.staged == 0 || len(s.stage) == 0 {
-		return s.copyWhole(mode, message)
-	}
-	if frame > len(s.stage)-s.staged {
 		s.unstage()
+		putFrame(s.data[s.at:s.at+frame], message)
+	} else {
+		if frame > len(s.stage)-s.staged {
+			s.unstage()
+		}
+		putFrame(s.stage[s.staged:s.staged+frame], message)
+		s.staged += frame
 	}
-	to := s.stage[s.staged : s.staged+frame]
-	s.staged += frame
 	s.at += frame
-	copyShort(to, message)
 	if mode == Flush {
 		s.publish()
 	}
@@ -92,44 +94,19 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 
 const (
 	shortMessage = 128     // bytes of a message that is staged, at most
-	stageSize    = 2 << 10 // bytes that are copied at once: it stays in the first cache
+	stageSize    = 2 << 10 // bytes that are copied at once: they stay in the first cache
 	stageRing    = 8 << 10 // bytes of the smallest ring that is worth it
 )
 
-// copyShort writes the frame of a message without a call of copy, which would
-// take more time than the rest.
-func copyShort(to, message []byte) {
+// putFrame writes a message and its length. The shortest one is worth more than
+// the call that a copy is.
+func putFrame(to, message []byte) {
 	binary.LittleEndian.PutUint64(to, uint64(len(message)))
-	to = to[lengthWord:]
-	for len(message) >= 16 && len(to) >= 16 {
-		*(*[16]byte)(to) = *(*[16]byte)(message)
-		to, message = to[16:], message[16:]
-	}
-	if len(message) >= 8 && len(to) >= 8 {
+	if to = to[lengthWord:]; len(message) == 8 && len(to) == 8 {
 		*(*[8]byte)(to) = *(*[8]byte)(message)
-		to, message = to[8:], message[8:]
-	}
-	if len(message) > 0 {
+	} else {
 		copy(to, message)
 	}
-}
-
-// copyWhole writes a message up to the limit, behind what was staged.
-func (s *Sender) copyWhole(mode FlushMode, message []byte) error {
-	s.unstage()
-	frame := lengthWord + (len(message)+7)&^7
-	to := s.data[s.at : s.at+frame]
-	s.at += frame
-	if len(message) <= shortMessage {
-		copyShort(to, message)
-	} else {
-		binary.LittleEndian.PutUint64(to, uint64(len(message)))
-		copy(to[lengthWord:], message)
-	}
-	if mode == Flush {
-		s.publish()
-	}
-	return nil
 }
 
 // unstage writes to the ring what was staged.
