@@ -23,6 +23,7 @@ run() {
     trap 'exit 143' TERM HUP
     say_leftovers
     make_scratch
+    cp "$BUILD/pg-bgw-demo" "$SCRATCH/bin/"
     start_bus
     start_server
     start_daemon
@@ -55,7 +56,7 @@ make_scratch() {
     echo "$$" >"$SCRATCH/pid"
     mkdir "$SCRATCH/bin" "$SCRATCH/workers.d" "$SCRATCH/run" "$SCRATCH/pg" "$SCRATCH/log"
     # The build directory may be where that user cannot read.
-    cp "$BUILD"/pg-bgw{d,ctl,-launcher,-demo} "$SCRATCH/bin/"
+    cp "$BUILD"/pg-bgw{d,ctl,-launcher} "$SCRATCH/bin/"
     chmod 0700 "$SCRATCH/run" "$SCRATCH/pg"
     if [[ $EUID -eq 0 ]]; then
         getent passwd postgres >/dev/null && user=postgres

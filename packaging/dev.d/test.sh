@@ -7,7 +7,8 @@ test_all() {
     case ${1:-} in
     "") ;;
     modules)
-        test_modules
+        shift
+        if [[ $# -eq 0 ]]; then test_modules; else try_modules "$@"; fi
         return
         ;;
     *) fail "test takes \"modules\" or nothing, not \"$1\"" ;;
