@@ -237,9 +237,9 @@ module_faults() {
         any=yes
         read -r state start restarts code signal < <(module_list show --value -p State,StartNumber,Restarts,ExitCode,ExitSignal "$handle" | tr '\n' ' ')
         case $state in
-        running | stopped) [[ $restarts -eq 0 && ($state == running || $code$signal == 00) ]] && continue ;;
+        running | ended) [[ $restarts -eq 0 && ($state == running || $code$signal == 00) ]] && continue ;;
         esac
         printf 'worker %s: %s, start %s, exit code %s, signal %s; ' "$handle" "$state" "$start" "$code" "$signal"
     done < <(module_list list --all --full --no-legend | grep -oE ' [0-9]+\.[0-9]+ ')
-    [[ $any ]] || printf 'no worker was registered: see the log above'
+    [[ $any ]] || printf 'no worker was registered: see the log above; --run FUNCTION runs one'
 }

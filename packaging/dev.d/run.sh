@@ -287,7 +287,7 @@ end_all() {
         # For PostgreSQL SIGINT is the fast shutdown, for the others an end as well.
         end "${PIDS[i]}" INT
     done
-    if [[ $status -ne 0 && $status -ne 130 && -d $SCRATCH/log ]]; then
+    if [[ $status -ne 0 && $status -ne 130 && ! ${MODULE_FAILED:-} && -d $SCRATCH/log ]]; then
         say "logs, before they are removed"
         tail -n 15 "$SCRATCH"/log/* >&2 || true
     fi

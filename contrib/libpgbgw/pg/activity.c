@@ -37,6 +37,35 @@ void pgstat_report_xact_timestamp(TimestampTz tstamp)
 {
 }
 
+/* A process's title, which nothing shows here: workers are seen by their names. */
+static char title[256];
+
+#if PG_VERSION_NUM >= 170000
+void set_ps_display_with_len(const char *activity, size_t len)
+{
+	strlcpy(title, activity, Min(len + 1, sizeof title));
+}
+
+void set_ps_display_suffix(const char *suffix)
+{
+}
+
+void set_ps_display_remove_suffix(void)
+{
+}
+#else
+void set_ps_display(const char *activity)
+{
+	strlcpy(title, activity, sizeof title);
+}
+#endif
+
+const char *get_ps_display(int *displen)
+{
+	*displen = (int)strlen(title);
+	return title;
+}
+
 /* Wait events registered by name (release 17) have nobody to show them to. */
 #if PG_VERSION_NUM >= 170000
 uint32 WaitEventExtensionNew(const char *wait_event_name)

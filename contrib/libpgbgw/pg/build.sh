@@ -47,7 +47,7 @@ mkdir "$work/port"
 	ar x "$libraries/libpgport_shlib.a"
 	rm -f pqsignal_shlib.o pg_strong_random_shlib.o timingsafe_bcmp_shlib.o
 	ar x "$libraries/libpgcommon_shlib.a" $(ar t "$libraries/libpgcommon_shlib.a" | grep -E \
-		'^(d2s|f2s|encnames|hashfn|keywords|kwlookup|pg_lzcompress|pg_prng|string|wchar|base64)_shlib\.o$')
+		'^(d2s|f2s|encnames|hashfn|ip|keywords|kwlookup|pg_lzcompress|pg_prng|string|wchar|base64)_shlib\.o$')
 )
 
 # Every symbol of the server: those that the objects define are provided, the other functions

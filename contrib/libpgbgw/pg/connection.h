@@ -51,6 +51,13 @@ extern void identity_set(const PGresult *r);
 /* xact.c: begins the server's transaction where StartTransactionCommand has not yet had to. */
 extern void transaction_needed(void);
 
+/*
+ * xact.c: ends the server's transaction where nothing is lost or settled by that,
+ * so that the next statement, a procedure that commits, may run outside of one. False
+ * when it has to run within: a subtransaction is open, or something was written.
+ */
+extern bool transaction_step_aside(void);
+
 /* spi.c, spi_cursor.c: what does not outlive a transaction. */
 extern void spi_transaction_ended(void);
 extern void spi_cursors_forget(void);

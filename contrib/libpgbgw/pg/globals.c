@@ -4,10 +4,19 @@
  */
 #include "internal.h"
 
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "commands/extension.h"
 #include "pgstat.h"
+#include "postmaster/autovacuum.h"
+#include "postmaster/postmaster.h"
+#include "replication/walsender.h"
+#include "storage/fd.h"
+#include "storage/lock.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "access/twophase.h"
 
 const char *progname = "pg-bgw";
 int MyProcPid;
@@ -31,6 +40,26 @@ int NBuffers = 16384;
 int work_mem = 4096;
 int maintenance_work_mem = 65536;
 bool enableFsync = true;
+
+/*
+ * Parameters of the server that modules compute sizes with, in the launcher, where there
+ * is no session to ask: the defaults of every release, in all processes alike.
+ */
+int max_prepared_xacts;
+int max_locks_per_xact = 64;
+int max_wal_senders = 10;
+int autovacuum_max_workers = 3;
+bool autovacuum_start_daemon = true;
+int max_files_per_process = 1000;
+int PostPortNumber = DEF_PGPORT; /* of the session's server, once there is one */
+int StatementTimeout;
+int LockTimeout;
+int pgstat_track_activity_query_size = 1024;
+int wal_segment_size = DEFAULT_XLOG_SEG_SIZE;
+
+/* No extension is ever created here. */
+bool creating_extension;
+Oid CurrentExtensionObject = InvalidOid;
 
 bool process_shared_preload_libraries_in_progress;
 bool process_shared_preload_libraries_done;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "mb/pg_wchar.h"
+#include "postmaster/postmaster.h"
 #include "storage/proc.h"
 
 #include "connection.h"
@@ -26,6 +27,7 @@ void identity_set(const PGresult *r)
 	MyDatabaseTableSpace = number(r, 1);
 	authenticated_id = user_id = number(r, 2);
 	is_superuser = *PQgetvalue(r, 0, 3) == 't';
+	PostPortNumber = atoi(PQport(connection()));
 }
 
 Oid GetUserId(void)

@@ -154,7 +154,8 @@ static struct library *load(const char *path)
 	say_loading(path);
 	handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
 	if (!handle)
-		ereport(ERROR, (errmsg("could not load library \"%s\": %s", path, dlerror())));
+		ereport(ERROR, (errmsg("could not load library \"%s\": %s", path, dlerror()),
+				errhint("\"pg-bgwctl module check\" lists what a module needs and has not here.")));
 	interrupt_module(handle);
 	initialise(handle, path);
 	l = MemoryContextAlloc(TopMemoryContext, sizeof *l + strlen(path) + 1);

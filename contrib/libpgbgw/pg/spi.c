@@ -44,6 +44,7 @@ int SPI_connect_ext(int options)
 	l->tuptable = SPI_tuptable;
 	l->result = SPI_result;
 	l->nesting = GetCurrentTransactionNestLevel() - 1;
+	l->nonatomic = (options & SPI_OPT_NONATOMIC) != 0;
 	l->tables = AllocSetContextCreate(TopTransactionContext ? TopTransactionContext : TopMemoryContext, "SPI Exec", ALLOCSET_DEFAULT_SIZES);
 	l->procedure = AllocSetContextCreate(l->tables, "SPI Proc", ALLOCSET_DEFAULT_SIZES);
 	l->outer = MemoryContextSwitchTo(l->procedure);
@@ -199,6 +200,16 @@ static int run(const char *src, bool read_only, long tcount, int nargs, const Oi
 	transaction_needed();
 	if (tcount > 0 && can_be_cursor(&facts))
 		return limited(src, tcount, nargs, types, values, &facts);
+	return taken(connection_run(src, nargs, types, values), &facts);
+}
+
+int spi_run_outside(const char *src, int nargs, const Oid *types, const char *const *values)
+{
+	struct sql_facts facts;
+
+	SPI_processed = 0;
+	SPI_tuptable = NULL;
+	sql_look(src, &facts);
 	return taken(connection_run(src, nargs, types, values), &facts);
 }
 

@@ -19,6 +19,7 @@ struct level {
 	SPITupleTable *tuptable;
 	int result;
 	int nesting;             /* of subtransactions when it was opened */
+	bool nonatomic;          /* a procedure called from it may end the transaction */
 };
 
 /* spi.c: the current level, or NULL. */
@@ -33,6 +34,9 @@ extern int spi_take(const PGresult *r, const struct sql_facts *facts);
 
 /* spi.c: a code below zero when the statement may not be run, else 0; an ERROR when it would write and must not. */
 extern int spi_permit(const struct sql_facts *facts, bool read_only, long tcount);
+
+/* spi.c: runs a text outside of any transaction, after transaction_step_aside. */
+extern int spi_run_outside(const char *src, int nargs, const Oid *types, const char *const *values);
 
 /* A plan: a statement prepared in the session under its name. */
 struct _SPI_plan_of_session {

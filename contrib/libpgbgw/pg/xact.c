@@ -110,6 +110,26 @@ static void commit_in_server(void)
 		ereport(ERROR, (errcode(ERRCODE_IN_FAILED_SQL_TRANSACTION), errmsg("the transaction was rolled back: an error in it was not handled")));
 }
 
+static bool has_written(void)
+{
+	PGresult *r = connection_run("SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL", -1, NULL, NULL);
+	bool written = PQntuples(r) == 1 && *PQgetvalue(r, 0, 0) == 't';
+
+	PQclear(r);
+	return written;
+}
+
+bool transaction_step_aside(void)
+{
+	if (!in_transaction || nesting > 0)
+		return false;
+	if (begun && has_written())
+		return false;
+	if (begun)
+		commit_in_server();
+	return true;
+}
+
 void CommitTransactionCommand(void)
 {
 	if (!in_transaction)
