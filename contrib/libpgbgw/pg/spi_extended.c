@@ -5,9 +5,18 @@
 
 #include "executor/spi.h"
 #include "nodes/params.h"
+#include "storage/shmem.h"
 
 #include "connection.h"
 #include "spi.h"
+
+ParamListInfo makeParamList(int numParams)
+{
+	ParamListInfo list = palloc0(add_size(offsetof(ParamListInfoData, params), mul_size((Size)numParams, sizeof(ParamExternData))));
+
+	list->numParams = numParams;
+	return list;
+}
 
 static void check_options(const SPIExecuteOptions *options)
 {

@@ -63,5 +63,7 @@ extern void probe_workers(void);
 extern void probe_segments(void);
 extern void probe_queues(void);
 extern void probe_together(void);
+extern void probe_tables(void);
+extern void probe_procedures(void);
 
 #endif

@@ -24,7 +24,7 @@ static void request(void)
 	if (next_request)
 		next_request();
 #endif
-	RequestAddinShmemSpace(sizeof *shared);
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof *shared), shared_table_size()));
 	RequestNamedLWLockTranche("bgw_spi", 2);
 }
 
@@ -42,6 +42,7 @@ static void startup(void)
 		SpinLockInit(&shared->spin);
 		ConditionVariableInit(&shared->changed);
 	}
+	shared_table_create();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -103,6 +104,7 @@ static void count(int times)
 		shared->spun++;
 		SpinLockRelease(&shared->spin);
 	}
+	shared_table_note();
 	elected = BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
 	NOTE(shared->elected += elected; shared->done++);
 }

@@ -11,6 +11,7 @@
 #include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
 #include "storage/spin.h"
+#include "utils/hsearch.h"
 
 struct shared {
 	LWLock *lock; /* of the requested tranche: pointers are good in fixed memory */
@@ -45,6 +46,12 @@ extern struct shared *shared;
 	} while (0)
 
 enum { TOC_MAGIC = 0x50674277, KEY_THERE = 1, KEY_BACK, KEY_COUNT };
+
+/* probe_tables.c: the table in shared memory: its room, the hook's part, the child's, the probe's. */
+extern Size shared_table_size(void);
+extern void shared_table_create(void);
+extern void shared_table_note(void);
+extern void probe_shared_table(void);
 
 /* child.c: attaches to both queues of a segment. */
 extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);

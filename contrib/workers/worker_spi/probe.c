@@ -74,6 +74,8 @@ void bgw_spi_probe_main(Datum arg)
 	probe_cursors();
 	probe_transactions();
 	probe_types();
+	probe_tables();
+	probe_procedures();
 	saw("end", "-");
 	write_down();
 	proc_exit(0);

@@ -123,4 +123,5 @@ void probe_together(void)
 	probe_counts();
 	probe_barrier();
 	probe_condition();
+	probe_shared_table();
 }
