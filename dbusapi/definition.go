@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/godbus/dbus/v5"
 )
 
@@ -203,7 +204,7 @@ func nearest(name string) string {
 	}
 	best, distance := "", 0
 	for _, f := range fields {
-		n := editDistance(strings.ToLower(name), strings.ToLower(f.name))
+		n := levenshtein.Distance(strings.ToLower(name), strings.ToLower(f.name), nil)
 		if n <= len(f.name)/3 && (best == "" || n < distance) {
 			best, distance = f.name, n
 		}
@@ -212,24 +213,3 @@ func nearest(name string) string {
 }
 
 const maxKey = 32
-
-// editDistance is Levenshtein's, on bytes. Both strings are short.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}

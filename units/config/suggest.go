@@ -3,7 +3,13 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/agext/levenshtein"
 )
+
+// maxGiven is the longest word that is taken for a misspelling, in bytes: longer
+// than any of ours.
+const maxGiven = 64
 
 // choice says what would be right where given is none of the options: the one
 // it is taken for, or all of them.
@@ -40,7 +46,10 @@ func nearest(given string, options []string) (string, bool) {
 		if len(given) > 2 && strings.HasPrefix(o, given) {
 			return o, true
 		}
-		if d := distance(given, o); d < best && 2*d <= len(o) {
+		if len(given) > maxGiven {
+			continue
+		}
+		if d := levenshtein.Distance(given, o, nil); d < best && 2*d <= len(o) {
 			best, at = d, i
 		}
 	}
@@ -59,29 +68,4 @@ func plain(s string) string {
 		return rest
 	}
 	return s
-}
-
-// distance is the number of letters to insert, delete or replace to make b of
-// a; words longer than any of ours are far from everything.
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
