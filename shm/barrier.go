@@ -53,36 +53,19 @@ type Barrier struct {
 // process makes the barrier, and tells others of it afterwards. The process has
 // to be attached.
 func (w *Worker) CreateBarrier(data []byte, participants int) (*Barrier, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var b *Barrier
-		if b, err = p.createBarrier(data, participants); err == nil {
-			return b, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot create barrier: %w", err)
+	return as(w, "create barrier", func(p *party) (*Barrier, error) { return p.createBarrier(data, participants) })
 }
 
 // OpenBarrier returns the barrier that another process made of the same memory.
 // ErrDamaged (wrapped) if there is none, or one of another size.
 func (w *Worker) OpenBarrier(data []byte) (*Barrier, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var b *Barrier
-		if b, err = p.openBarrier(data); err == nil {
-			return b, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot open barrier: %w", err)
+	return as(w, "open barrier", func(p *party) (*Barrier, error) { return p.openBarrier(data) })
 }
 
 // barrierMemory is as much of data as a barrier uses.
 func barrierMemory(data []byte) (memory, error) {
-	switch {
-	case len(data) < MinBarrierSize:
-		return nil, fmt.Errorf("it has %d bytes, %d are the least", len(data), MinBarrierSize)
-	case !aligned(data, 8):
-		return nil, errors.New("its memory does not begin at a multiple of 8")
+	if err := checkMemory(data, MinBarrierSize); err != nil {
+		return nil, err
 	}
 	size := min(len(data)&^7, BarrierSize(maxPlaces))
 	return memory(data[:size:size]), nil

@@ -2,15 +2,14 @@ package shm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	conditionHeaderSize = 32
-	conditionPlaceSize  = 16
+	conditionHeaderSize = placesHeader
+	conditionPlaceSize  = placeSize
 
 	// MinConditionSize is the size in bytes of the smallest condition variable;
 	// see ConditionSize.
@@ -19,7 +18,7 @@ const (
 
 // ConditionSize is how many bytes a condition variable takes that n waiters can
 // be woken from at once. More of them look every millisecond.
-func ConditionSize(n int) int { return conditionHeaderSize + conditionPlaceSize*n }
+func ConditionSize(n int) int { return placesSize(n) }
 
 // Condition is a condition variable in shared memory: PostgreSQL's
 // ConditionVariable. Who waits for something to be true prepares, looks, and
@@ -46,66 +45,35 @@ type conditionWords struct{ party, ticket *atomic.Uint64 }
 // returns does. Whatever was there is overwritten: one process makes it, and
 // tells others of it afterwards. The process has to be attached.
 func (w *Worker) CreateCondition(data []byte) (*Condition, error) {
-	return condition(w, "create", data, (*party).createCondition)
+	return as(w, "create condition variable", func(p *party) (*Condition, error) { return p.createCondition(data) })
 }
 
 // OpenCondition returns the condition variable that another process made of the
 // same memory. ErrDamaged (wrapped) if there is none, or one of another size.
 func (w *Worker) OpenCondition(data []byte) (*Condition, error) {
-	return condition(w, "open", data, (*party).openCondition)
-}
-
-func condition(w *Worker, verb string, data []byte, f func(*party, []byte) (*Condition, error)) (*Condition, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var c *Condition
-		if c, err = f(p, data); err == nil {
-			return c, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot %s condition variable: %w", verb, err)
+	return as(w, "open condition variable", func(p *party) (*Condition, error) { return p.openCondition(data) })
 }
 
 func (p *party) createCondition(data []byte) (*Condition, error) {
-	m, places, err := conditionMemory(data)
+	m, places, err := placesMemory(data)
 	if err != nil {
 		return nil, err
 	}
-	m.word64(0).Store(0)
-	for at := 8; at < ConditionSize(places); at += 8 {
-		m.word64(uint64(at)).Store(0)
-	}
-	m.word32(8).Store(uint32(places))
+	m.clearPlaces(places)
 	m.word64(16).Store(1)
 	m.word64(0).Store(conditionMagic)
 	return p.newCondition(m, places)
 }
 
 func (p *party) openCondition(data []byte) (*Condition, error) {
-	m, places, err := conditionMemory(data)
+	m, places, err := placesMemory(data)
 	if err != nil {
 		return nil, err
 	}
-	magic, have, features := m.word64(0).Load(), m.word32(8).Load(), m.word32(12).Load()
-	switch {
-	case magic != conditionMagic:
-		return nil, damaged("no condition variable is here: it begins with %#x", magic)
-	case have != uint32(places):
-		return nil, damaged("the condition variable has %d places, %d bytes of memory have %d", have, len(data), places)
-	case features != 0:
-		return nil, damaged("the condition variable has features %#x that are not known here", features)
+	if err := m.checkPlaces(conditionMagic, places, "condition variable"); err != nil {
+		return nil, err
 	}
 	return p.newCondition(m, places)
-}
-
-func conditionMemory(data []byte) (m memory, places int, err error) {
-	switch {
-	case len(data) < MinConditionSize:
-		return nil, 0, fmt.Errorf("it has %d bytes, %d are the least", len(data), MinConditionSize)
-	case !aligned(data, 8):
-		return nil, 0, errors.New("its memory does not begin at a multiple of 8")
-	}
-	return memory(data), min(maxPlaces, (len(data)-conditionHeaderSize)/conditionPlaceSize), nil
 }
 
 func (p *party) newCondition(m memory, places int) (*Condition, error) {

@@ -109,9 +109,9 @@ const (
 // Inspect reads the segment behind fd, which need not be writable. It maps
 // nothing, takes no lock and changes nothing, and bears anything that workers
 // have written. It looks for what begins as a queue, a lock and so on does, in
-// areas of up to 256 MiB together: half a ms a MiB, in pieces between which it rests. ErrDamaged (wrapped) if
-// the header is not that of a segment; whatever is wrong behind it is told in
-// Damage.
+// areas of up to 256 MiB together, in pieces between which it rests. ErrDamaged
+// (wrapped) if the header is not that of a segment; whatever is wrong behind it is
+// told in Damage.
 func Inspect(fd int) (Report, error) {
 	size, err := sealedSize(fd)
 	var h segmentHeader

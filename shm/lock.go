@@ -2,23 +2,22 @@ package shm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 )
 
 const (
-	lockHeaderSize = 32
+	lockHeaderSize = placesHeader
 
 	// MinLockSize is the size in bytes of the smallest lock; see LockSize.
-	MinLockSize = lockHeaderSize + 16
+	MinLockSize = lockHeaderSize + placeSize
 )
 
 // LockSize is how many bytes a lock takes that n processes can wait for, and n
 // hold in shared mode, at the same time. More of the one look every
 // millisecond; more of the other wait.
-func LockSize(n int) int { return lockHeaderSize + 16*n }
+func LockSize(n int) int { return placesSize(n) }
 
 // Lock is a lock in shared memory that one process holds alone or many share:
 // PostgreSQL's LWLock. It survives its holder: who takes it next is told that
@@ -42,71 +41,34 @@ type Lock struct {
 // overwritten: one process makes the lock, and tells others of it afterwards.
 // The process has to be attached. Detaching releases what it holds.
 func (w *Worker) CreateLock(data []byte) (*Lock, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var l *Lock
-		if l, err = p.createLock(data); err == nil {
-			return l, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot create lock: %w", err)
+	return as(w, "create lock", func(p *party) (*Lock, error) { return p.createLock(data) })
 }
 
 // OpenLock returns the lock that another process made of the same memory.
 // ErrDamaged (wrapped) if there is none, or one of another size.
 func (w *Worker) OpenLock(data []byte) (*Lock, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var l *Lock
-		if l, err = p.openLock(data); err == nil {
-			return l, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot open lock: %w", err)
+	return as(w, "open lock", func(p *party) (*Lock, error) { return p.openLock(data) })
 }
 
 func (p *party) createLock(data []byte) (*Lock, error) {
-	m, places, err := lockMemory(data)
+	m, places, err := placesMemory(data)
 	if err != nil {
 		return nil, err
 	}
-	m.word64(0).Store(0)
-	for at := 8; at < LockSize(places); at += 8 {
-		m.word64(uint64(at)).Store(0)
-	}
-	m.word32(8).Store(uint32(places))
+	m.clearPlaces(places)
 	m.word64(0).Store(lockMagic)
 	return p.newLock(m, places)
 }
 
 func (p *party) openLock(data []byte) (*Lock, error) {
-	m, places, err := lockMemory(data)
+	m, places, err := placesMemory(data)
 	if err != nil {
 		return nil, err
 	}
-	magic, have, features := m.word64(0).Load(), m.word32(8).Load(), m.word32(12).Load()
-	switch {
-	case magic != lockMagic:
-		return nil, damaged("no lock is here: it begins with %#x", magic)
-	case have != uint32(places):
-		return nil, damaged("the lock has %d places, %d bytes of memory have %d", have, len(data), places)
-	case features != 0:
-		return nil, damaged("the lock has features %#x that are not known here", features)
+	if err := m.checkPlaces(lockMagic, places, "lock"); err != nil {
+		return nil, err
 	}
 	return p.newLock(m, places)
-}
-
-// maxPlaces bounds what a scan of a lock costs.
-const maxPlaces = 1 << 10
-
-func lockMemory(data []byte) (m memory, places int, err error) {
-	switch {
-	case len(data) < MinLockSize:
-		return nil, 0, fmt.Errorf("it has %d bytes, %d are the least", len(data), MinLockSize)
-	case !aligned(data, 8):
-		return nil, 0, errors.New("its memory does not begin at a multiple of 8")
-	}
-	return memory(data), min(maxPlaces, (len(data)-lockHeaderSize)/16), nil
 }
 
 func (p *party) newLock(m memory, places int) (*Lock, error) {

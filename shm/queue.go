@@ -41,27 +41,13 @@ type Queue struct {
 // overwritten: one process makes the queue, and tells others of it afterwards.
 // The process has to be attached.
 func (w *Worker) CreateQueue(data []byte) (*Queue, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var q *Queue
-		if q, err = p.createQueue(data); err == nil {
-			return q, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot create queue: %w", err)
+	return as(w, "create queue", func(p *party) (*Queue, error) { return p.createQueue(data) })
 }
 
 // OpenQueue returns the queue that another process made of the same memory.
 // ErrDamaged (wrapped) if there is none, or one of another size.
 func (w *Worker) OpenQueue(data []byte) (*Queue, error) {
-	p, err := w.asParty()
-	if err == nil {
-		var q *Queue
-		if q, err = p.openQueue(data); err == nil {
-			return q, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot open queue: %w", err)
+	return as(w, "open queue", func(p *party) (*Queue, error) { return p.openQueue(data) })
 }
 
 func (p *party) createQueue(data []byte) (*Queue, error) {
@@ -98,11 +84,8 @@ func (p *party) openQueue(data []byte) (*Queue, error) {
 
 // newQueue lays a queue over data; only the length decides where things are.
 func (p *party) newQueue(data []byte) (*Queue, error) {
-	switch {
-	case len(data) < MinQueueSize:
-		return nil, fmt.Errorf("it has %d bytes, %d are the least", len(data), MinQueueSize)
-	case !aligned(data, 8):
-		return nil, fmt.Errorf("its memory does not begin at a multiple of 8")
+	if err := checkMemory(data, MinQueueSize); err != nil {
+		return nil, err
 	}
 	m := memory(data[: len(data)&^7 : len(data)&^7])
 	q := &Queue{party: p, mem: m, sender: m.word64(16), receiver: m.word64(24), state: m.word32(32)}

@@ -43,9 +43,10 @@ type Worker struct {
 // Open reads what the supervisor says in the environment (PGBGW_FDS and others)
 // and takes over the descriptors it passed, made close-on-exec; those that it has
 // no use for, such as the files of a database connection, stay as they are, for
-// the programs that the worker runs. It attaches nothing and waits for nothing. ErrNotWorker in a process that no supervisor
-// started; another error names each variable and descriptor that is wrong. Call
-// it once, and Close before a normal exit.
+// the programs that the worker runs. It attaches nothing and waits for nothing.
+// ErrNotWorker in a process that no supervisor started; another error names each
+// variable and descriptor that is wrong. Call it once, and Close before a normal
+// exit.
 func Open() (*Worker, error) { return open(os.LookupEnv) }
 
 func open(lookup func(string) (string, bool)) (*Worker, error) {

@@ -98,7 +98,7 @@ func (r *ring) finish(ctx context.Context) error {
 
 // close ends what is left after a failure.
 func (r *ring) close() {
-	ctx := context.WithoutCancel(context.Background())
+	ctx := context.Background() // that of the caller may have ended
 	if r.sender != nil {
 		r.sender.Detach()
 	}

@@ -85,7 +85,8 @@ type flow struct {
 	pending        []byte // the message that is sent in part
 }
 
-// message is number, random bytes and a checksum of both.
+// message is number, bytes that differ from message to message, and a checksum of
+// both; its length is random.
 func (f *flow) message() []byte {
 	b := make([]byte, 8+rand.IntN(f.most))
 	binary.LittleEndian.PutUint32(b, uint32(f.sent))
