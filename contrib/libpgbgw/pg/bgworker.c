@@ -59,6 +59,12 @@ bool registration_is_sane(BackgroundWorker *w, int level)
 	return true;
 }
 
+#if PG_VERSION_NUM >= 170000
+#define THE_SETTING "\"shared_preload_libraries\""
+#else
+#define THE_SETTING "shared_preload_libraries"
+#endif
+
 void RegisterBackgroundWorker(BackgroundWorker *worker)
 {
 	struct pgbgw_host_entry entry;
@@ -71,7 +77,7 @@ void RegisterBackgroundWorker(BackgroundWorker *worker)
 	 */
 	if (!process_shared_preload_libraries_in_progress) {
 		ereport(LOG, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			      errmsg("background worker \"%s\": must be registered in shared_preload_libraries", worker->bgw_name)));
+			      errmsg("background worker \"%s\": must be registered in " THE_SETTING, worker->bgw_name)));
 		return;
 	}
 	ereport(DEBUG1, (errmsg_internal("registering background worker \"%s\"", worker->bgw_name)));
