@@ -1,7 +1,10 @@
 # shellcheck shell=bash
-# The file systems of Debian 13 that tests run in. They are made once and kept.
+# The file systems of Debian 13 that tests run in. They are made once and kept, until
+# what they are made from is another; where they cannot be made again, as they are.
 
 readonly TRIXIE_PACKAGES=systemd,systemd-sysv,dbus,dbus-broker,libglib2.0-bin,python3-dbus,man-db,procps
+readonly POSTGRESQL_PACKAGES="postgresql-17 postgresql-server-dev-17 libpq-dev gcc libc6-dev make"
+readonly MACHINE_PACKAGES="linux-image-cloud-amd64 initramfs-tools"
 
 # roots_cache is where they are kept.
 roots_cache() {
@@ -9,6 +12,11 @@ roots_cache() {
     [[ -w $cache ]] || cache=${XDG_CACHE_HOME:-$HOME/.cache}
     printf '%s/pg-bgw-dev' "$cache"
 }
+
+# made TARGET RECIPE... says whether TARGET is there and was made from that; noted
+# TARGET RECIPE... writes down that it is now.
+made() { [[ -d $1 && $(cat "$1.recipe" 2>/dev/null) == "${*:2}" ]]; }
+noted() { printf '%s\n' "${*:2}" >"$1.recipe"; }
 
 make_roots() {
     make_trixie
@@ -21,16 +29,19 @@ make_roots() {
 make_trixie() {
     local root
     root=$(roots_cache)/trixie
-    if [[ ! -d $root ]]; then
+    if ! made "$root" "$TRIXIE_PACKAGES"; then
         say "making a root of Debian 13 in $root"
         rm -rf --one-file-system "$root.new"
         mkdir -p "$(dirname "$root")"
-        if ! debootstrap --variant=minbase --include="$TRIXIE_PACKAGES" trixie "$root.new" >"$root.log" 2>&1; then
+        if debootstrap --variant=minbase --include="$TRIXIE_PACKAGES" trixie "$root.new" >"$root.log" 2>&1; then
+            rm -rf --one-file-system "$root"
+            mv "$root.new" "$root"
+            noted "$root" "$TRIXIE_PACKAGES"
+        elif [[ ! -d $root ]]; then
             say "debootstrap failed, so there is no test on systemd 257; see $root.log"
             export PGBGW_NO_TRIXIE="debootstrap failed, see $root.log"
             return
         fi
-        mv "$root.new" "$root"
     fi
     export PGBGW_TRIXIE_ROOT=$root
 }
@@ -53,19 +64,22 @@ extend_trixie() {
         say "apt-get could not install $* into a root of Debian 13; see $target.log"
         return 1
     fi
+    rm -rf --one-file-system "$target"
     mv "$target.new" "$target"
 }
 
 # make_postgresql makes a root that has a newer server than the machine may have,
-# and what modules for it are built with. One of before that is made again.
+# and what modules for it are built with.
 make_postgresql() {
     local root
     root=$(roots_cache)/trixie-postgresql
-    if [[ ! -d $root/usr/include/postgresql/17/server ]]; then
+    if ! made "$root" "$TRIXIE_PACKAGES $POSTGRESQL_PACKAGES"; then
         [[ ${PGBGW_TRIXIE_ROOT:-} ]] || return 0
         say "installing PostgreSQL 17 into $root"
-        rm -rf --one-file-system "$root"
-        if ! extend_trixie "$root" postgresql-17 postgresql-server-dev-17 libpq-dev gcc libc6-dev make; then
+        # shellcheck disable=SC2086 # a list of words
+        if extend_trixie "$root" $POSTGRESQL_PACKAGES; then
+            noted "$root" "$TRIXIE_PACKAGES $POSTGRESQL_PACKAGES"
+        elif [[ ! -d $root ]]; then
             export PGBGW_NO_POSTGRESQL="apt-get failed, see $root.log"
             return 0
         fi
@@ -77,26 +91,36 @@ make_postgresql() {
 # kernel and its initial file system. All that the machine does is to mount its
 # second disk and run what is there; see packaging/systemtest/guest_linux_test.go.
 make_machine() {
-    local machine root
+    local machine root recipe
     machine=$(roots_cache)/machine
-    if [[ ! -f $machine/disk ]]; then
+    recipe="$TRIXIE_PACKAGES $MACHINE_PACKAGES $(declare -f machine_units)"
+    if ! made "$machine" "$recipe"; then
         [[ ${PGBGW_TRIXIE_ROOT:-} ]] || return 0
         say "making a disk of Debian 13 in $machine"
         root=$machine.root
-        if ! extend_trixie "$root" linux-image-cloud-amd64 initramfs-tools; then
+        # shellcheck disable=SC2086 # a list of words
+        if extend_trixie "$root" $MACHINE_PACKAGES; then
+            make_disk "$root" "$machine"
+            noted "$machine" "$recipe"
+        elif [[ ! -d $machine ]]; then
             export PGBGW_NO_MACHINE="apt-get failed, see $root.log"
             return 0
         fi
-        rm -rf --one-file-system "$machine" "$machine.new"
-        mkdir "$machine.new"
-        mv "$root"/boot/vmlinuz-* "$machine.new/kernel"
-        mv "$root"/boot/initrd.img-* "$machine.new/initrd"
-        machine_units "$root/etc/systemd/system"
-        mke2fs -q -t ext4 -O ^has_journal -d "$root" "$machine.new/disk" 1536M
-        rm -rf --one-file-system "$root"
-        mv "$machine.new" "$machine"
     fi
     export PGBGW_MACHINE=$machine
+}
+
+# make_disk ROOT MACHINE makes a root into a machine's directory.
+make_disk() {
+    local root=$1 machine=$2
+    rm -rf --one-file-system "$machine" "$machine.new"
+    mkdir "$machine.new"
+    mv "$root"/boot/vmlinuz-* "$machine.new/kernel"
+    mv "$root"/boot/initrd.img-* "$machine.new/initrd"
+    machine_units "$root/etc/systemd/system"
+    mke2fs -q -t ext4 -O ^has_journal -d "$root" "$machine.new/disk" 1536M
+    rm -rf --one-file-system "$root"
+    mv "$machine.new" "$machine"
 }
 
 # machine_units makes the machine start what a bus needs and the test, and no more:
