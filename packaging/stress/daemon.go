@@ -66,12 +66,13 @@ func startDaemon(dir string, programs []string) (*daemon, error) {
 // standstill is how long no ring may end, whatever is killed.
 const standstill = 3 * time.Minute
 
-// watch prints the progress until ctx ends, and returns early with what is
-// wrong.
-func (d *daemon) watch(ctx context.Context, w io.Writer, k *killer) error {
+// watch prints the progress for that long, and until a ring has ended, which on a
+// busy machine is later; or until ctx ends. It returns early with what is wrong.
+func (d *daemon) watch(ctx context.Context, duration time.Duration, w io.Writer, k *killer) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	last, printed := time.Now(), time.Now()
+	begun := time.Now()
+	last, printed := begun, begun
 	seen := 0
 	for {
 		select {
@@ -90,6 +91,9 @@ func (d *daemon) watch(ctx context.Context, w io.Writer, k *killer) error {
 		}
 		if time.Since(last) > standstill {
 			return fmt.Errorf("no ring has ended for %v", standstill)
+		}
+		if rings > 0 && time.Since(begun) >= duration {
+			return nil
 		}
 		if time.Since(printed) > 10*time.Second {
 			printed = time.Now()

@@ -73,6 +73,6 @@ func run(ctx context.Context, w io.Writer, opt options) (err error) {
 	if opt.kills {
 		go k.run(timed)
 	}
-	found := d.watch(timed, w, k)
+	found := d.watch(ctx, opt.duration, w, k)
 	return errors.Join(found, d.stop(), d.verdict(w, k))
 }
