@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,18 +107,19 @@ func TestBabblingSession(t *testing.T) {
 // A crash notice is believed before any answer, and a stop that was announced
 // is not taken for an unknown end.
 func TestEndOfSession(t *testing.T) {
-	end := make(chan *pgproto3.NoticeResponse)
+	end := make(chan struct{}) // of every connection: the watcher may have asked on others than its session
 	f := newFake(t, func(c *talk) {
 		c.greet("off")
-		if n := <-end; n != nil {
-			c.Send(n)
-			c.Flush()
-		}
+		<-end
+		c.Send(&pgproto3.NoticeResponse{Severity: "WARNING", Code: "57P02", Message: "because of crash of another server process"})
+		c.Flush()
 	})
+	finish := sync.OnceFunc(func() { close(end) })
+	t.Cleanup(finish)
 	r := watch(t, Config{Conninfo: f.conninfo()})
 	r.await(Running)
 	f.set(silence)
-	end <- &pgproto3.NoticeResponse{Severity: "WARNING", Code: "57P02", Message: "because of crash of another server process"}
+	finish()
 	if s := r.await(CrashRestart, Unknown); s.Kind != CrashRestart {
 		t.Errorf("got %+v", s)
 	}
@@ -127,7 +129,7 @@ func TestEndOfSession(t *testing.T) {
 // believed: when it answers again, the answer counts.
 func TestPartition(t *testing.T) {
 	f := newFake(t, serveRole("off", "f"))
-	r := watch(t, Config{Conninfo: f.conninfo(), Timeout: 200 * time.Millisecond})
+	r := watch(t, Config{Conninfo: f.conninfo(), Timeout: time.Second})
 	r.await(Running)
 	f.set(silence)
 	r.await(Unreachable)

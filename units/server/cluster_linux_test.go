@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -21,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // lacking skips a test for want of something, or fails it where everything is promised.
 func lacking(t testing.TB, what string) {
@@ -201,7 +202,8 @@ func (c *cluster) configure(conf ...string) {
 	c.write("postgresql.auto.conf", "unix_socket_directories = '"+c.dir+"'\n"+strings.Join(conf, "\n")+"\n")
 }
 
-// write replaces a file in the data directory.
+// write replaces a file in the data directory, which a server that runs may take
+// away at once.
 func (c *cluster) write(name, text string) {
 	c.t.Helper()
 	path := filepath.Join(c.data, name)
@@ -210,7 +212,7 @@ func (c *cluster) write(name, text string) {
 	}
 	if os.Getuid() == 0 {
 		uid, gid, _ := serverUser()
-		if err := os.Chown(path, int(uid), int(gid)); err != nil {
+		if err := os.Chown(path, int(uid), int(gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.t.Fatal(err)
 		}
 	}
@@ -361,9 +363,9 @@ func (c *cluster) remove(name string) {
 
 // memory is where files cost no disk, or "".
 func memory() string {
-	var fs syscall.Statfs_t
+	var free syscall.Statfs_t
 	const dir, enough = "/dev/shm", 1 << 30
-	if syscall.Statfs(dir, &fs) != nil || int64(fs.Bavail)*fs.Bsize < enough {
+	if syscall.Statfs(dir, &free) != nil || int64(free.Bavail)*free.Bsize < enough {
 		return ""
 	}
 	return dir

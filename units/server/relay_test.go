@@ -144,7 +144,7 @@ func TestNetworkPartition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := watch(t, Config{Conninfo: net.conninfo(), DataDirectory: dir, Timeout: 300 * time.Millisecond})
+	r := watch(t, Config{Conninfo: net.conninfo(), DataDirectory: dir, Timeout: time.Second})
 	r.await(Running)
 	for _, dropped := range []bool{false, true} {
 		net.part()
