@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -108,8 +109,8 @@ func emptyCluster(t *testing.T) *cluster {
 func (c *cluster) place() error {
 	c.bin = pgBin()
 	parent := "/tmp"
-	var fs syscall.Statfs_t
-	if syscall.Statfs("/dev/shm", &fs) == nil && int64(fs.Bavail)*fs.Bsize > 1<<30 {
+	var free syscall.Statfs_t
+	if syscall.Statfs("/dev/shm", &free) == nil && int64(free.Bavail)*free.Bsize > 1<<30 {
 		parent = "/dev/shm"
 	}
 	var err error
@@ -155,15 +156,18 @@ func (c *cluster) set(conf ...string) {
 	c.write("postgresql.auto.conf", fmt.Sprintf("unix_socket_directories = '%s'\n%s\n", c.base, strings.Join(conf, "\n")))
 }
 
-// write replaces a file in the data directory.
+// write replaces a file in the data directory, which a server that runs may take
+// away at once.
 func (c *cluster) write(name, text string) {
 	c.t.Helper()
 	path := filepath.Join(c.dir, name)
-	err := os.WriteFile(path, []byte(text), 0o600)
-	if c.cred != nil {
-		err = errors.Join(err, os.Chown(path, int(c.cred.Uid), int(c.cred.Gid)))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
 	}
-	if err != nil {
+	if c.cred == nil {
+		return
+	}
+	if err := os.Chown(path, int(c.cred.Uid), int(c.cred.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.t.Fatal(err)
 	}
 }

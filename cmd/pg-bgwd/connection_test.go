@@ -120,7 +120,7 @@ func TestPasswordWorker(t *testing.T) {
 	file := s.secret("secret", password+"\n")
 	s.file("pg-bgw.hcl", c.block("main"))
 	s.file("workers.d/10.hcl", shell("clerk", fmt.Sprintf(psqlReport, s.dir), connects+fmt.Sprintf(
-		"  type = \"accounts\"\n  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    options = \"-c statement_timeout=5s\"\n    password_file = %q\n  }\n", file))+
+		"  type = \"accounts\"\n  connection {\n    database = \"postgres\"\n    role = \"clerk\"\n    options = \"-c statement_timeout=50s\"\n    password_file = %q\n  }\n", file))+
 		shell("spy", fmt.Sprintf(spyReport, s.dir), "  flags = [\"shmem_access\"]\n")+
 		shell("peer", fmt.Sprintf(`cd %s; psql -wqAt -c "select current_user" > peer.new 2>&1; mv peer.new peer; exec sleep 1000`, s.dir), connects+"  connection {\n    database = \"postgres\"\n    role = \"shopper\"\n  }\n")+
 		shell("stranger", "psql -wc 'select 1' || exit 1", connects+"  connection {\n    database = \"postgres\"\n    role = \"stranger\"\n  }\n"))
@@ -131,7 +131,7 @@ func TestPasswordWorker(t *testing.T) {
 	if w := s.state("stranger", "restarting"); w.ExitCode != 1 {
 		t.Errorf("the worker that no line lets in has ended with %d", w.ExitCode)
 	}
-	const line = "clerk|accounts: clerk|5s"
+	const line = "clerk|accounts: clerk|50s"
 	if got := s.made("report"); got != line+"\n"+line {
 		t.Errorf("the worker says %q, not %q twice", got, line)
 	}

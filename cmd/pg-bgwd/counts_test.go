@@ -244,20 +244,26 @@ func taskOf(tid int, processes ...int) int {
 func (s *supervisor) launcherPid() (pid int) {
 	s.t.Helper()
 	s.poll("the launcher", func() bool {
-		oldest := uint64(math.MaxUint64)
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
-		for _, f := range files {
-			b, _ := os.ReadFile(f)
-			for child := range strings.FieldsSeq(string(b)) {
-				comm, _ := os.ReadFile("/proc/" + child + "/comm")
-				if born := birth(child); strings.HasPrefix(string(comm), "pg-bgw-launch") && born < oldest {
-					oldest = born
-					pid, _ = strconv.Atoi(child)
-				}
-			}
-		}
+		pid = s.oldestLauncher(func(string) bool { return true })
 		return pid != 0
 	})
+	return pid
+}
+
+// oldestLauncher is, of the daemon's children that have the launcher's name and are
+// as told, the oldest; 0 where there is none.
+func (s *supervisor) oldestLauncher(is func(child string) bool) (pid int) {
+	oldest := uint64(math.MaxUint64)
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
+	for _, f := range files {
+		for child := range strings.FieldsSeq(readOr(f, "")) {
+			born := birth(child)
+			if strings.HasPrefix(readOr("/proc/"+child+"/comm", ""), "pg-bgw-launch") && born < oldest && is(child) {
+				oldest = born
+				pid, _ = strconv.Atoi(child)
+			}
+		}
+	}
 	return pid
 }
 

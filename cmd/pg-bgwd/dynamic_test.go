@@ -208,9 +208,7 @@ func TestDynamicSegments(t *testing.T) {
 		if got := s.content(b.path("taker." + run)); got != "from the maker" {
 			t.Errorf("start %s: the taker has %s", run, got)
 		}
-		if err := syscall.Kill(int(s.attached("taker").MainPID), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		sendSignal(t, s.attached("taker").MainPID, syscall.SIGKILL)
 	}
 }
 
@@ -279,9 +277,7 @@ func TestGreedyWorker(t *testing.T) {
 	if n := fds(); n > first+150 {
 		t.Errorf("the supervisor has %d descriptors, before %d", n, first)
 	}
-	if err := syscall.Kill(int(s.info(h).MainPID), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, s.info(h).MainPID, syscall.SIGKILL)
 	s.exited(h)
 	s.poll("the descriptors", func() bool { return fds() <= first+4 }) // a latch and a segment stay
 	s.state("witness", "running")

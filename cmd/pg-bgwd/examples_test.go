@@ -23,13 +23,8 @@ func TestHelloWorker(t *testing.T) {
 }
 `, program)})
 	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1 in this segment") })
-	w := s.worker("hello")
-	if !w.Attached {
-		t.Error("it is not attached")
-	}
-	if err := syscall.Kill(int(w.MainPID), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	w := s.attached("hello")
+	sendSignal(t, w.MainPID, syscall.SIGTERM)
 	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2 in this segment") })
 	if strings.Contains(s.log.String(), "segment renewed") {
 		t.Error("a clean end was taken for a crash")
@@ -51,13 +46,8 @@ func TestHelloInC(t *testing.T) {
 	}
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": fmt.Sprintf("worker \"hello\" {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = 0\n}\n", program)})
 	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1 in this segment") })
-	w := s.worker("hello")
-	if !w.Attached {
-		t.Error("it is not attached")
-	}
-	if err := syscall.Kill(int(w.MainPID), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	w := s.attached("hello")
+	sendSignal(t, w.MainPID, syscall.SIGTERM)
 	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2 in this segment") })
 	if strings.Contains(s.log.String(), "segment renewed") {
 		t.Error("a clean end was taken for a crash")
@@ -73,9 +63,7 @@ func TestHelloInShell(t *testing.T) {
 	}
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": fmt.Sprintf("worker \"hello\" {\n  command = [%q]\n  flags = [\"shmem_access\"]\n  restart_time = 0\n}\n", program)})
 	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1") })
-	if err := syscall.Kill(int(s.worker("hello").MainPID), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, s.state("hello", "running").MainPID, syscall.SIGTERM)
 	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2") })
 	if strings.Contains(s.log.String(), "segment renewed") {
 		t.Error("its end was taken for a crash")

@@ -338,6 +338,18 @@ func gone(t *testing.T, pid uint32) func() {
 	}
 }
 
+// sendSignal sends a process a signal. A worker without one has the pid 0, by which
+// the kernel means our own process group.
+func sendSignal(t *testing.T, pid uint32, sig syscall.Signal) {
+	t.Helper()
+	if pid == 0 {
+		t.Fatalf("there is no process to send %v to", sig)
+	}
+	if err := syscall.Kill(int(pid), sig); err != nil {
+		t.Fatalf("%v to process %d: %v", sig, pid, err)
+	}
+}
+
 func definition(name string, restart int32, command ...string) dbusapi.Definition {
 	return dbusapi.Definition{
 		Set:  dbusapi.KeyName | dbusapi.KeyFlags | dbusapi.KeyRestartTime | dbusapi.KeyCommand,

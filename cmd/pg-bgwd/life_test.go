@@ -39,9 +39,7 @@ func TestMainJob(t *testing.T) {
 	if err != nil || status != dbusapi.StatusStarted || pid == 0 {
 		t.Fatalf("startup: %v %v %v", status, pid, err)
 	}
-	if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, pid, syscall.SIGKILL)
 	s.wait("restart", func() bool { // BGW-031: the same handle, a new pid
 		st, p, err := s.client.GetBackgroundWorkerPid(s.ctx(), h)
 		return err == nil && st == dbusapi.StatusStarted && p != pid

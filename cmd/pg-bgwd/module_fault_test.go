@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,24 +12,16 @@ import (
 	"github.com/pg-bgw/pg-bgw/dbusapi"
 )
 
-// moduleLauncher is the pid of the launcher that has loaded modules: the one that
-// maps the release's library.
+// moduleLauncher is the pid of the launcher that has loaded modules: of those that
+// have the release's library in their title, as its workers do until they have their
+// own, the oldest.
 func (s *supervisor) moduleLauncher(other int) (pid int) {
 	s.t.Helper()
 	s.poll("a launcher of modules", func() bool {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
-		for _, f := range files {
-			for child := range strings.FieldsSeq(readOr(f, "")) {
-				comm := readOr("/proc/"+child+"/comm", "")
-				if strings.HasPrefix(comm, "pg-bgw-launch") && strings.Contains(readOr("/proc/"+child+"/cmdline", ""), "libpgbgw-pg") {
-					if n, _ := strconv.Atoi(child); n != other {
-						pid = n
-						return true
-					}
-				}
-			}
-		}
-		return false
+		pid = s.oldestLauncher(func(child string) bool {
+			return child != strconv.Itoa(other) && strings.Contains(readOr("/proc/"+child+"/cmdline", ""), "libpgbgw-pg")
+		})
+		return pid != 0
 	})
 	return pid
 }
@@ -65,13 +55,14 @@ func TestModuleFaults(t *testing.T) {
 			if err := s.client.Reload(s.ctx()); err != nil {
 				t.Fatal(err)
 			}
-			h := s.worker("worker").Handle
-			if w := s.worker("worker"); w.State == "ended" { // it could not be started, and was never to be again
-				if _, err := s.client.Start(s.ctx(), h); err != nil {
-					t.Fatal(err)
+			s.poll("the worker's words", func() bool {
+				if w := s.worker("worker"); w.State == "ended" { // it could not be started, and was never to be again
+					if _, err := s.client.Start(s.ctx(), w.Handle); err != nil {
+						t.Fatal(err)
+					}
 				}
-			}
-			s.says("worker: after all")
+				return strings.Contains(s.log.String(), "worker: after all")
+			})
 			if w := s.worker("program"); w.StartNumber != 1 || w.State != "running" {
 				t.Errorf("another worker is %+v", w)
 			}
@@ -178,6 +169,7 @@ func TestModuleCrashInside(t *testing.T) {
 	c := newCluster(t, "max_worker_processes = 8", "dynamic_library_path = '"+testModules()+"'", "shared_preload_libraries = 'bgw_rows'",
 		"bgw_rows.statics = 'crash=unblock,wait'")
 	c.start()
+	(&supervisor{t: t}).poll("the worker", func() bool { return lastLine(c.base+"/log", "crash: waits") != "" })
 	bystander := c.connect()
 	if err := syscall.Kill(childNamed(t, c.cmd.Process.Pid, "crash"), syscall.SIGSEGV); err != nil {
 		t.Fatal(err)

@@ -143,9 +143,7 @@ func TestPythonWorker(t *testing.T) {
 func TestHelloInPython(t *testing.T) {
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": pythonWorker(t, "hello", "../../contrib/workers/hello/hello.py")})
 	s.poll("its words", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 1 in this segment") })
-	if err := syscall.Kill(int(s.worker("hello").MainPID), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, s.state("hello", "running").MainPID, syscall.SIGTERM)
 	s.poll("its words after a restart", func() bool { return strings.Contains(s.log.String(), "hello from hello, start 2 in this segment") })
 	if strings.Contains(s.log.String(), "segment renewed") {
 		t.Error("a clean end was taken for a crash")

@@ -37,9 +37,7 @@ func TestCrashOfASegment(t *testing.T) {
 		return w
 	}
 	a, b, c, free := attached("a"), attached("b"), attached("c"), s.state("free", "running")
-	if err := syscall.Kill(int(a.MainPID), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, a.MainPID, syscall.SIGKILL)
 	s.poll("b anew", func() bool { w := s.worker("b"); return w.StartNumber == 2 && w.Attached })
 	s.poll("a anew", func() bool { w := s.worker("a"); return w.StartNumber == 2 && w.Attached })
 	if b.MainPID == s.worker("b").MainPID {
@@ -129,9 +127,7 @@ func TestCrashStaysInItsSegment(t *testing.T) {
 	}
 	s.poll("all run", func() bool { return len(pids("one", 1)) == each && len(pids("two", 1)) == each })
 	one, two := pids("one", 1), pids("two", 1)
-	if err := syscall.Kill(int(one["one-7"]), syscall.SIGSEGV); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, one["one-7"], syscall.SIGSEGV)
 	s.poll("all of one run anew", func() bool { return len(pids("one", 2)) == each })
 	for label, pid := range pids("one", 2) {
 		if pid == one[label] {

@@ -137,7 +137,7 @@ func TestServerSplay(t *testing.T) {
 	}
 	c.stop("fast")
 	s.server("main", "down")
-	s.waiting(names[1], names[2])
+	s.idle(names[1], names[2])
 }
 
 // A server block that is changed has its server watched anew, and one that is

@@ -32,13 +32,16 @@ func (s *supervisor) server(label, kind string) {
 	})
 }
 
-// idle returns when these workers wait for their server without a process.
+// idle returns when these workers wait for their server, without a process and not
+// for a time.
 func (s *supervisor) idle(labels ...string) {
 	s.t.Helper()
 	for _, label := range labels {
-		s.state(label, "waiting")
+		s.poll(label+" waits for its server", func() bool {
+			w := s.worker(label)
+			return w.State == "waiting" && w.MainPID == 0 && w.NextStart == 0
+		})
 	}
-	s.waiting(labels...)
 }
 
 // waiting fails the test unless these workers are without a process and wait
@@ -115,8 +118,8 @@ func TestServerArchiveRecovery(t *testing.T) {
 				s.poll("reader", func() bool { return len(d.entries("reader")) == 2 })
 			}
 			for _, name := range []string{"early", "reader", "writer"} { // BGW-081
-				if w := s.worker(name); w.State != "running" || w.StartNumber != 1 {
-					t.Errorf("%s is %s at start %d", name, w.State, w.StartNumber)
+				if w := s.state(name, "running"); w.StartNumber != 1 {
+					t.Errorf("%s is at start %d", name, w.StartNumber)
 				}
 			}
 			d.check("writer")

@@ -118,8 +118,8 @@ func TestServerSmartStop(t *testing.T) {
 		t.Error("the held session is gone although a client is there")
 	}
 	for _, name := range append(stopped, "kept") { // BGW-084
-		if w := s.worker(name); w.State != "running" || w.StartNumber != 1 {
-			t.Errorf("%s is %s at start %d", name, w.State, w.StartNumber)
+		if w := s.state(name, "running"); w.StartNumber != 1 {
+			t.Errorf("%s is at start %d", name, w.StartNumber)
 		}
 	}
 	away := gone(t, w.MainPID)

@@ -79,11 +79,11 @@ func TestFastShutdown(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": sleeper("sleeper", "")})
 	s.register(definition("family", 0, "/bin/sh", "-c", fmt.Sprintf(
-		`sh -c 'trap "echo child >> %[1]s; exit" TERM; echo up > %[1]s.up; while :; do sleep 1000 & wait $!; done' &
-trap 'wait; echo leader >> %[1]s; exit 1' TERM
+		`trap 'wait; echo leader >> %[1]s; exit 1' TERM
+sh -c 'trap "echo child >> %[1]s; exit" TERM; echo up > %[1]s.up; while :; do sleep 1000 & wait $!; done' &
 wait`, said)))
 	s.content(said + ".up")
-	s.register(definition("waiting", long, "/bin/sh", "-c", "exit 1"))
+	s.exited(s.register(definition("waiting", long, "/bin/sh", "-c", "exit 1")))
 	away := gone(t, s.state("sleeper", "running").MainPID)
 	s.signal(syscall.SIGTERM)
 	if code := s.exitCode(); code != 0 {
@@ -145,10 +145,11 @@ func TestImmediateShutdown(t *testing.T) {
 // kill_timeout.
 func TestASecondRequestIsImmediate(t *testing.T) {
 	s := start(t, startBus(t), nil)
-	d := definition("stubborn", 0, "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000 & wait $!; done")
+	d := definition("stubborn", 0, "/bin/sh", "-c", "trap '' TERM; echo deaf now; while :; do sleep 1000 & wait $!; done")
 	d.Set |= dbusapi.KeyKillTimeoutUSec
 	d.KillTimeoutUSec = ^uint64(0)
-	s.running(s.register(d))
+	s.register(d)
+	s.says("deaf now")
 	s.signal(syscall.SIGTERM)
 	s.until("STOPPING=1")
 	s.signal(syscall.SIGINT)

@@ -109,9 +109,7 @@ func TestBusHangs(t *testing.T) {
 	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(int(one.MainPID), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, one.MainPID, syscall.SIGKILL)
 	s.says("start_number=2 state=running")
 	s.signal(syscall.SIGTERM)
 	if code := s.exitCode(); code != 0 {
