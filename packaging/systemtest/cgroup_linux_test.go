@@ -10,6 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroup2 finds where cgroup v2 is mounted, "" when it is not.
@@ -90,7 +93,7 @@ func awaitEmpty(path string) error {
 }
 
 // awaitFile waits until a file of a cgroup, whose changes inotify tells of, is as
-// it should be.
+// it should be, and says so when that is not within patience.
 func awaitFile(path string, done func(text string) bool) error {
 	inotify, err := syscall.InotifyInit1(syscall.IN_CLOEXEC)
 	if err != nil {
@@ -100,10 +103,20 @@ func awaitFile(path string, done func(text string) bool) error {
 	if _, err := syscall.InotifyAddWatch(inotify, path, syscall.IN_MODIFY); err != nil {
 		return err
 	}
-	for {
+	for end := time.Now().Add(patience); ; {
 		text, err := os.ReadFile(path)
 		if err != nil || done(string(text)) {
 			return err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return fmt.Errorf("%s stays %q", path, text)
+		}
+		ready := []unix.PollFd{{Fd: int32(inotify), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
+			return os.NewSyscallError("poll", err)
+		} else if n <= 0 {
+			continue
 		}
 		if _, err := syscall.Read(inotify, make([]byte, 4096)); err != nil && err != syscall.EINTR {
 			return err

@@ -65,12 +65,13 @@ func (m *machine) mark(t *testing.T) mark {
 // await waits for a record after from that matches all of FIELD=value.
 func (m *machine) await(t *testing.T, from mark, matches ...string) record {
 	t.Helper()
-	return m.awaitN(t, from, 1, matches...)[0]
+	return m.awaitThat(t, from, fmt.Sprintf("one that matches %q", matches), func(r record) bool { return r.matches(matches) })
 }
 
-// awaitN waits for n such records. It is not journalctl that matches: together
-// with a cursor, that of systemd 252 passes over the first match.
-func (m *machine) awaitN(t *testing.T, from mark, n int, matches ...string) []record {
+// awaitThat waits for a record after from that is as told, which what says. It is
+// not journalctl that looks: together with a cursor, that of systemd 252 passes over
+// the first match.
+func (m *machine) awaitThat(t *testing.T, from mark, what string, is func(record) bool) record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -83,17 +84,15 @@ func (m *machine) awaitN(t *testing.T, from mark, n int, matches ...string) []re
 		t.Fatal(err)
 	}
 	defer func() { cancel(); cmd.Wait() }()
-	var found []record
-	for d := json.NewDecoder(out); len(found) < n; {
+	for d := json.NewDecoder(out); ; {
 		var r record
 		if err := d.Decode(&r); err != nil {
-			t.Fatalf("of %d records that match %q %d came: %v", n, matches, len(found), err)
+			t.Fatalf("no record came that is %s: %v", what, err)
 		}
-		if r.matches(matches) {
-			found = append(found, r)
+		if is(r) {
+			return r
 		}
 	}
-	return found
 }
 
 func (r record) matches(all []string) bool {

@@ -53,12 +53,21 @@ func (m *machine) says(t *testing.T) (n int) {
 	return n
 }
 
+// line is the number of a line that the worker talker said, 0 of all else.
+func (r record) line() (n int) {
+	if r["SYSLOG_IDENTIFIER"] == "talker" {
+		fmt.Sscanf(r["MESSAGE"], "line %d", &n)
+	}
+	return n
+}
+
 // heard waits until the journal has what the worker says next, and sees that what
-// it has since from is in order, nothing twice, with no more gaps than may be.
+// it has since from is in order, nothing twice, with no more gaps than may be: what
+// is said next may itself be in one.
 func (m *machine) heard(t *testing.T, from mark, gaps int) {
 	t.Helper()
 	n := m.says(t)
-	m.await(t, from, "SYSLOG_IDENTIFIER=talker", fmt.Sprintf("MESSAGE=line %d", n))
+	m.awaitThat(t, from, fmt.Sprintf("line %d or later", n), func(r record) bool { return r.line() >= n })
 	text := m.run(t, "journalctl", "--output=cat", "--after-cursor="+string(from), "SYSLOG_IDENTIFIER=talker")
 	last := 0
 	for said := range strings.SplitSeq(text, "\n") {
@@ -121,9 +130,9 @@ func checkJournaldStopped(t *testing.T, m *machine) {
 	m.run(t, "systemctl", "start", "systemd-journald")
 	m.run(t, "busctl", "call", "org.pgbgw1", handle, "org.pgbgw1.Worker", "Restart", "t", "0")
 	m.await(t, from, "SYSLOG_IDENTIFIER=unheard", "MESSAGE=spoken")
-	for _, r := range m.awaitN(t, from, 1, "SYSLOG_IDENTIFIER=pg-bgwd", "PRIORITY=4") {
-		if n, err := strconv.Atoi(r["PGBGW_LOST"]); err != nil || n < 1 {
-			t.Errorf("%q says that %q records were lost", r["MESSAGE"], r["PGBGW_LOST"])
-		}
+	r := m.awaitThat(t, from, "of records that were lost", func(r record) bool { return r["PGBGW_LOST"] != "" })
+	r.has(t, map[string]string{"SYSLOG_IDENTIFIER": "pg-bgwd", "PRIORITY": "4"})
+	if n, err := strconv.Atoi(r["PGBGW_LOST"]); err != nil || n < 1 {
+		t.Errorf("%q says that %q records were lost", r["MESSAGE"], r["PGBGW_LOST"])
 	}
 }

@@ -19,12 +19,13 @@ import (
 )
 
 // patience bounds each wait, so that what never comes is a failure and not a
-// test that hangs. An emulated processor takes ten times as long for all.
+// test that hangs: far more than anything takes while others keep the processors
+// busy. An emulated processor takes ten times as long for all.
 var patience = func() time.Duration {
 	if inGuest() {
 		return 5 * time.Minute
 	}
-	return 30 * time.Second
+	return 90 * time.Second
 }()
 
 // mounts makes the machine's root in a mount namespace of its own: a Debian root
@@ -221,6 +222,16 @@ func (m *machine) refused(t *testing.T, args ...string) string {
 		t.Fatalf("%s: succeeded\n%s%s", strings.Join(args, " "), out, errs)
 	}
 	return out + errs
+}
+
+// until repeats what nobody tells of until it is so.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); {
+		if time.Now().After(end) {
+			t.Fatalf("not seen: %s", what)
+		}
+	}
 }
 
 // silent runs a command that must succeed and print nothing at all.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -35,7 +34,7 @@ func (m *machine) manager(t *testing.T) *systemd.Conn {
 // checkManager: the service is what systemd's own interface says it is, and a
 // restart asked for there is a job that is done when the new daemon is ready.
 func checkManager(t *testing.T, m *machine) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := m.manager(t)
 	before := m.unit(t, "MainPID")

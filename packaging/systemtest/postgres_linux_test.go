@@ -58,9 +58,9 @@ func TestNewerPostgreSQL(t *testing.T) {
 		{"cmd/pg-bgwctl/module", "module.test", "-test.run=."},
 	} {
 		t.Run(run[1], func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--",
+			cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--propagation=private", "--ipc", "--pid", "--fork", "--kill-child", "--",
 				"/bin/sh", "-euc", otherRoot, "sh", t.TempDir(), root, files,
 				"sh", "-euc", `cd "/test/$1"; shift; exec "$@"`, "sh", run[0], "/test/" + run[1], "-test.v"}, run[2:]...)...)
 			cmd.Env = append(os.Environ(), "CI=true", "PGBGW_TEST_PROGRAMS=/test")
