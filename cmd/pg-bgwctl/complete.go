@@ -11,8 +11,28 @@ import (
 // completeTimeout is how long a shell may be kept waiting for the names of workers.
 const completeTimeout = time.Second
 
-// completeWorkers offers what workers are called. It offers nothing rather than an error.
+// completeWorkers offers what workers are called.
 func (a *app) completeWorkers(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(begun, func(ctx context.Context, b *bus) []string {
+		ws, _ := b.index(ctx, "complete")
+		return ws.titles()
+	})
+}
+
+// completeServers offers the labels of servers.
+func (a *app) completeServers(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(begun, func(ctx context.Context, b *bus) []string {
+		servers, _ := b.Servers(ctx)
+		var names []string
+		for _, s := range servers {
+			names = append(names, s.Name)
+		}
+		return names
+	})
+}
+
+// complete offers those names that go on from what was begun; nothing rather than an error.
+func (a *app) complete(begun string, names func(context.Context, *bus) []string) ([]string, cobra.ShellCompDirective) {
 	b, err := a.dial()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -20,15 +40,11 @@ func (a *app) completeWorkers(_ *cobra.Command, _ []string, begun string) ([]str
 	defer b.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
 	defer cancel()
-	ws, err := b.index(ctx, "complete")
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
 	var out []string
-	for _, t := range ws.titles() {
+	for _, name := range names(ctx, b) {
 		// What a shell might obey is not offered: the names of dynamic workers are their registrants' choice.
-		if strings.HasPrefix(t, begun) && strings.Trim(t, plain) == "" {
-			out = append(out, t)
+		if strings.HasPrefix(name, begun) && strings.Trim(name, plain) == "" {
+			out = append(out, name)
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp

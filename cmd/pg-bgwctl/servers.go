@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
-	"github.com/spf13/cobra"
 )
 
 type serverInfo = dbusapi.ServerInfo
@@ -94,23 +92,4 @@ func serverObjects(servers []serverInfo) []map[string]any {
 		out[i] = object(serverProperties, &servers[i])
 	}
 	return out
-}
-
-// completeServers offers the labels of servers, and nothing rather than an error.
-func (a *app) completeServers(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	b, err := a.dial()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer b.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
-	defer cancel()
-	servers, _ := b.Servers(ctx)
-	var out []string
-	for _, s := range servers {
-		if strings.HasPrefix(s.Name, begun) && strings.Trim(s.Name, plain) == "" {
-			out = append(out, s.Name)
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
 }

@@ -44,14 +44,16 @@ func TestAdmits(t *testing.T) {
 	}
 }
 
-// TestWithRules: what is added is found again, once, and nothing is lost.
+// TestWithRules: what is added is found again, once, and nothing is lost or comes
+// to life.
 func TestWithRules(t *testing.T) {
 	for _, hba := range []string{"", "# a\n\n# b\nlocal all all reject\n", "# a \\\nlocal all all reject\n", "# a \\", "local all all reject", "# only comments"} {
 		line, err := HBALine("", "r", true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := WithRules(hba, "c", []string{line}); !Admits(got, "", "r", true) || len(got) < len(hba)+len(line) {
+		got := WithRules(hba, "c", []string{line})
+		if !Admits(got, "", "r", true) || len(got) < len(hba)+len(line) || len(hbaLines(got)) != len(hbaLines(hba))+1 {
 			t.Errorf("%q becomes %q", hba, got)
 		}
 	}
