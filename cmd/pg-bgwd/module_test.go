@@ -142,12 +142,14 @@ func insideAndBeside(t *testing.T, parameters map[string]string, more string) *s
 	inside.set(moduleConf(dir, parameters)...)
 	inside.start()
 	want := inside.observed()
+	logTimes(t, "inside ", readOr(inside.base+"/log", ""))
 
 	outside := newCluster(t)
 	outside.start()
 	outside.query(table)
 	s := beside(t, outside.block("main")+more+modulesBlock(dir, parameters), "")
 	got := outside.observed()
+	logTimes(t, "outside", s.log.String())
 
 	t.Logf("%d observations", len(want))
 	for i := range max(len(got), len(want)) {

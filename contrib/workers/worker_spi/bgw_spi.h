@@ -31,6 +31,7 @@ extern int bgw_spi_assigned; /* what the assign hook saw last */
 extern PGDLLEXPORT void bgw_spi_sum_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_probe_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_shared_main(Datum arg);
+extern PGDLLEXPORT void bgw_spi_pipeline_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_child_main(Datum arg);
 
 /* probe.c: one observation. */

@@ -91,6 +91,34 @@ static void echo(Datum arg, int most)
 	dsm_detach(seg);
 }
 
+/* pass hands on what comes, from the queue before this process's place to the one behind it. */
+static void pass(Datum arg)
+{
+	dsm_segment *seg = dsm_attach(DatumGetUInt32(arg));
+	shm_toc *toc;
+	shm_mq *from, *to;
+	shm_mq_handle *in, *out;
+	int place;
+	Size n;
+	void *data;
+
+	if (!seg)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the segment is gone")));
+	toc = shm_toc_attach(TOC_MAGIC, dsm_segment_address(seg));
+	NOTE(place = shared->places++);
+	from = shm_toc_lookup(toc, KEY_ROW + place, false);
+	to = shm_toc_lookup(toc, KEY_ROW + place + 1, false);
+	shm_mq_set_receiver(from, MyProc);
+	shm_mq_set_sender(to, MyProc);
+	in = shm_mq_attach(from, seg, NULL);
+	out = shm_mq_attach(to, seg, NULL);
+	NOTE(shared->done++);
+	while (shm_mq_receive(in, &n, &data, false) == SHM_MQ_SUCCESS)
+		if (shm_mq_send(out, n, data, false, true) != SHM_MQ_SUCCESS)
+			break;
+	dsm_detach(seg);
+}
+
 static void count(int times)
 {
 	int i;
@@ -139,6 +167,8 @@ void bgw_spi_child_main(Datum arg)
 		echo(arg, -1);
 	else if (strcmp(what, "echo three") == 0)
 		echo(arg, 3);
+	else if (strcmp(what, "pass") == 0)
+		pass(arg);
 	else if (strcmp(what, "count") == 0)
 		count(DatumGetInt32(arg));
 	else

@@ -19,6 +19,7 @@ struct shared {
 	ConditionVariable changed;
 	Barrier barrier;
 	int starts, done, elected;
+	int places; /* taken in the row of workers */
 	int locked, spun; /* counted under the lock, and under the spinlock */
 	int64 arg;        /* what the last child was given */
 	int notify_pid;
@@ -45,7 +46,9 @@ extern struct shared *shared;
 		ConditionVariableCancelSleep();                                       \
 	} while (0)
 
-enum { TOC_MAGIC = 0x50674277, KEY_THERE = 1, KEY_BACK, KEY_COUNT };
+enum { TOC_MAGIC = 0x50674277, KEY_THERE = 1, KEY_BACK, KEY_ROW };
+
+enum { MOST_IN_A_ROW = 5 };
 
 /* probe_tables.c: the table in shared memory: its room, the hook's part, the child's, the probe's. */
 extern Size shared_table_size(void);

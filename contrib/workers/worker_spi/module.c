@@ -21,7 +21,7 @@ int bgw_spi_color;
 int bgw_spi_checked;
 int bgw_spi_assigned;
 static int workers;
-static bool probe, shared;
+static bool probe, shared, pipeline;
 
 static const struct config_enum_entry colors[] = {
 	{ "red", 1, false }, { "green", 2, false }, { "grey", 3, true }, { NULL, 0, false },
@@ -67,6 +67,8 @@ static void define_start_parameters(void)
 	DefineCustomIntVariable("bgw_spi.workers", "How many sum.", NULL, &workers, 2, 0, 100, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("bgw_spi.shared", "Whether the probe of shared memory runs.", NULL, &shared, false, PGC_POSTMASTER, 0,
 				 NULL, NULL, NULL);
+	DefineCustomBoolVariable("bgw_spi.pipeline", "Whether the probe of workers in a row runs.", NULL, &pipeline, false, PGC_POSTMASTER, 0,
+				 NULL, NULL, NULL);
 	DefineCustomBoolVariable("bgw_spi.probe", "Whether the probe runs.", NULL, &probe, false, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
@@ -94,6 +96,10 @@ void _PG_init(void)
 	request_shared();
 	if (shared) {
 		fill(&w, "bgw_spi shared", "bgw_spi_shared_main");
+		RegisterBackgroundWorker(&w);
+	}
+	if (pipeline) {
+		fill(&w, "bgw_spi pipeline", "bgw_spi_pipeline_main");
 		RegisterBackgroundWorker(&w);
 	}
 	if (probe) {
