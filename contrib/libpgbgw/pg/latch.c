@@ -23,38 +23,35 @@
 
 #include "interrupt.h"
 #include "notify.h"
+#include "segment.h"
 #include "supervisor.h"
 
-static Latch own;
-struct Latch *MyLatch = &own;
+static Latch local;
+struct Latch *MyLatch = &local;
 
-static int signals = -1;    /* signalfd of SIGURG */
+static int signals = -1;    /* signalfd of SIGURG; poll(2) and read(2) look at the signals of who calls */
 static int supervisor = -1; /* end of file when it is gone */
-static pid_t signals_of;
+static bool control_over;   /* the control socket has come to its end */
 
-/* The signalfd belongs to one process: a child that was forked makes its own. */
 static void open_signals(void)
 {
 	sigset_t urg;
 
-	if (signals_of == getpid())
-		return;
 	if (signals >= 0)
-		close(signals);
+		return;
 	sigemptyset(&urg);
 	sigaddset(&urg, SIGURG);
 	sigprocmask(SIG_BLOCK, &urg, NULL);
 	signals = signalfd(-1, &urg, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (signals < 0)
 		elog(FATAL, "signalfd() failed");
-	signals_of = getpid();
 }
 
 void latch_start(void)
 {
 	supervisor = supervisor_death();
 	open_signals();
-	InitLatch(&own);
+	InitLatch(&local);
 }
 
 void InitializeLatchSupport(void)
@@ -218,13 +215,12 @@ static short poll_bits(uint32 events)
 		       (events & WL_SOCKET_CLOSED ? POLLRDHUP : 0));
 }
 
-/* take empties a descriptor that only says "look again". */
-static void take(int fd)
+/* take_signals empties the signalfd: a signal that does not count more than once is there once. */
+static void take_signals(void)
 {
-	char buffer[1024];
+	struct signalfd_siginfo one;
 
-	while (read(fd, buffer, sizeof buffer) > 0)
-		;
+	(void)!read(signals, &one, sizeof one);
 }
 
 static uint32 fired(const WaitEvent *e, short bits)
@@ -249,64 +245,73 @@ static int report(const WaitEvent *e, uint32 events, WaitEvent *out, int n, int 
 	return n + 1;
 }
 
-/*
- * heard takes what the supervisor said: that a worker which this one registered
- * has changed, or that another process has set this one's latch.
- */
-static void heard(void)
+/* changes takes what the supervisor said of the workers that this one registered; true: something. */
+static bool changes(void)
 {
 	pgbgw_change change;
+	bool any = false;
 
-	pgbgw_latch_wait(the_pgbgw, PGBGW_WL_LATCH_SET | PGBGW_WL_TIMEOUT, -1, 0);
-	pgbgw_latch_reset(the_pgbgw);
 	while (pgbgw_next_change(the_pgbgw, &change) > 0)
-		; /* the handles' functions ask for what is true now */
+		any = true; /* the handles' functions ask for what is true now */
+	return any;
+}
+
+/* heard takes a set of the supervisor's latch, by the supervisor, a worker in another language, or a queue. */
+static void heard(void)
+{
+	(void)pgi_drain_bell(the_pgbgw);
+	pgbgw_latch_reset(the_pgbgw);
 	MyLatch->is_set = true;
 }
 
-/* listen_to returns the supervisor's latch to poll for, or -1. It has heard what was said before. */
-static int listen_to(void)
+enum { OWN = 3, FEW = 4 };
+
+/* own fills in what is polled beside the events: the supervisor's latch, its socket, and the connection that listens. */
+static void own(const WaitEventSet *set, struct pollfd *fds)
 {
-	if (!the_pgbgw)
-		return -1;
-	if (pgbgw_latch_arm(the_pgbgw))
+	bool listens = the_pgbgw && set->latch == MyLatch;
+
+	if (listens && pgbgw_latch_arm(the_pgbgw)) {
 		heard();
-	return pgbgw_latch_fd(the_pgbgw);
+		(void)changes();
+	}
+	fds[0] = (struct pollfd){ listens ? pgbgw_latch_fd(the_pgbgw) : -1, POLLIN, 0 };
+	fds[1] = (struct pollfd){ listens && !control_over ? the_pgbgw->env.fds[PGI_CONTROL] : -1, POLLIN, 0 };
+	fds[2] = (struct pollfd){ set->latch == MyLatch ? notify_socket() : -1, POLLIN, 0 };
 }
 
-/* look polls once, for at most timeout ms, and fills what occurred. */
-static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
+static void own_fired(const struct pollfd *fds)
 {
-	struct pollfd *fds = palloc((Size)(set->n + 3) * sizeof *fds);
-	nfds_t nfds = (nfds_t)set->n + 3;
+	if (fds[0].revents)
+		heard();
+	if (fds[1].revents && changes())
+		MyLatch->is_set = true;
+	if (fds[1].revents & POLLHUP)
+		control_over = true;
+	if (fds[2].revents)
+		notify_hear();
+}
+
+static struct pollfd poll_of(const WaitEventSet *set, const WaitEvent *e)
+{
+	if (e->events & WL_LATCH_SET)
+		return (struct pollfd){ set->latch ? signals : -1, POLLIN, 0 };
+	if (e->events & WL_POSTMASTER_DEATH)
+		return (struct pollfd){ supervisor, POLLIN, 0 };
+	return (struct pollfd){ e->fd, poll_bits(e->events), 0 };
+}
+
+static int occurrences(const WaitEventSet *set, const struct pollfd *fds, WaitEvent *out, int max)
+{
 	int n = 0;
 
 	for (int i = 0; i < set->n; i++) {
 		const WaitEvent *e = &set->events[i];
 
-		fds[i].fd = e->events & WL_LATCH_SET ? (set->latch ? signals : -1)
-			    : e->events & WL_POSTMASTER_DEATH ? supervisor : e->fd;
-		fds[i].events = e->events & (WL_LATCH_SET | WL_POSTMASTER_DEATH) ? POLLIN : poll_bits(e->events);
-		fds[i].revents = 0;
-	}
-	fds[set->n] = (struct pollfd){ set->latch == MyLatch ? listen_to() : -1, POLLIN, 0 };
-	fds[set->n + 1] = (struct pollfd){ set->exit_on_death ? supervisor : -1, POLLIN, 0 };
-	fds[set->n + 2] = (struct pollfd){ set->latch == MyLatch ? notify_socket() : -1, POLLIN, 0 };
-	if (set->latch && set->latch->is_set)
-		timeout = 0;
-	if (poll(fds, nfds, timeout) < 0 && errno != EINTR)
-		ereport(ERROR, (errcode_for_socket_access(), errmsg("poll() failed: %m")));
-	if (fds[set->n + 1].revents)
-		proc_exit(1);
-	if (fds[set->n].revents)
-		heard();
-	if (fds[set->n + 2].revents)
-		notify_hear();
-	for (int i = 0; i < set->n; i++) {
-		const WaitEvent *e = &set->events[i];
-
 		if (e->events & WL_LATCH_SET && fds[i].revents)
-			take(signals);
+			take_signals();
+		if (e->events & WL_POSTMASTER_DEATH && fds[i].revents && set->exit_on_death)
+			proc_exit(1);
 		if (e->events & WL_LATCH_SET && set->latch && set->latch->is_set)
 			n = report(e, WL_LATCH_SET, out, n, max);
 		else if (e->events & WL_POSTMASTER_DEATH && fds[i].revents)
@@ -314,7 +319,26 @@ static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
 		else if (fired(e, fds[i].revents))
 			n = report(e, fired(e, fds[i].revents), out, n, max);
 	}
-	pfree(fds);
+	return n;
+}
+
+/* look polls once, for at most timeout ms, and fills what occurred. */
+static int look(WaitEventSet *set, int timeout, WaitEvent *out, int max)
+{
+	struct pollfd few[FEW + OWN], *fds = set->n <= FEW ? few : palloc((Size)(set->n + OWN) * sizeof *fds);
+	int n;
+
+	for (int i = 0; i < set->n; i++)
+		fds[i] = poll_of(set, &set->events[i]);
+	own(set, fds + set->n);
+	if (set->latch && set->latch->is_set)
+		timeout = 0;
+	if (poll(fds, (nfds_t)(set->n + OWN), timeout) < 0 && errno != EINTR)
+		ereport(ERROR, (errcode_for_socket_access(), errmsg("poll() failed: %m")));
+	own_fired(fds + set->n);
+	n = occurrences(set, fds, out, max);
+	if (fds != few)
+		pfree(fds);
 	return n;
 }
 
@@ -326,6 +350,22 @@ static int64 now_ms(void)
 	return (int64)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* set_already reports a latch that is set, where nothing else could be reported beside it: no need to ask the kernel. */
+static int set_already(const WaitEventSet *set, WaitEvent *out, int max)
+{
+	const WaitEvent *latch = NULL;
+
+	if (!set->latch || !set->latch->is_set)
+		return 0;
+	for (int i = 0; i < set->n; i++) {
+		if (set->events[i].events & WL_SOCKET_MASK)
+			return 0;
+		if (set->events[i].events & WL_LATCH_SET)
+			latch = &set->events[i];
+	}
+	return latch ? report(latch, WL_LATCH_SET, out, 0, max) : 0;
+}
+
 int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int nevents, uint32 wait_event_info)
 {
 	int64 end = timeout >= 0 ? now_ms() + timeout : 0, left = timeout;
@@ -333,6 +373,8 @@ int WaitEventSetWait(WaitEventSet *set, long timeout, WaitEvent *occurred, int n
 
 	interrupt_point();
 	open_signals();
+	if ((n = set_already(set, occurred, nevents)) > 0)
+		return n;
 	if (set->latch) {
 		set->latch->maybe_sleeping = true;
 		pg_memory_barrier();

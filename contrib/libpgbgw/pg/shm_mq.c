@@ -235,7 +235,7 @@ static shm_mq_result result(int error)
 shm_mq_result shm_mq_sendv(shm_mq_handle *mqh, shm_mq_iovec *iov, int iovcnt, bool nowait, bool force_flush)
 {
 	pgbgw_mq *q = end_of(mqh, PGBGW_MQ_SENDER);
-	unsigned flags = PGBGW_MQ_NOWAIT | (force_flush ? PGBGW_MQ_FLUSH : 0);
+	unsigned flags = PGBGW_MQ_NOWAIT | (nowait ? 0 : MQ_SPIN) | (force_flush ? PGBGW_MQ_FLUSH : 0);
 	struct iovec *parts = palloc((Size)iovcnt * sizeof *parts);
 	Size n = 0;
 	int error;
@@ -265,7 +265,7 @@ shm_mq_result shm_mq_receive(shm_mq_handle *mqh, Size *nbytesp, void **datap, bo
 	pgbgw_mq *q = end_of(mqh, PGBGW_MQ_RECEIVER);
 	int error;
 
-	while ((error = pgbgw_mq_receive(q, datap, nbytesp, PGBGW_MQ_NOWAIT)) == -EAGAIN && !nowait)
+	while ((error = pgbgw_mq_receive(q, datap, nbytesp, PGBGW_MQ_NOWAIT | (nowait ? 0 : MQ_SPIN))) == -EAGAIN && !nowait)
 		wait();
 	return result(error);
 }

@@ -11,8 +11,13 @@ const char *pgbgw_version(void) { return PGBGW_VERSION; }
 
 int pgi_fail(int error, const char *format, ...)
 {
+	size_t n = strlen(format);
 	va_list args;
 
+	if (!strchr(format, '%') && n < sizeof last) { /* who may not wait asks often, and is often refused */
+		memcpy(last, format, n + 1);
+		return -error;
+	}
 	va_start(args, format);
 	(void)vsnprintf(last, sizeof last, format, args);
 	va_end(args);

@@ -6,6 +6,7 @@
 
 #define LENGTH_WORD 8 /* bytes before each message */
 #define MQ_STAGE 2048 /* bytes that are written to the ring at once: they stay in the first cache */
+#define MQ_SPIN 0x80000000u /* with PGBGW_MQ_NOWAIT: the caller sleeps next, so a spin comes first */
 
 struct pgbgw_mq {
 	struct pgi_hold hold;
@@ -47,6 +48,7 @@ struct pgbgw_mq {
 };
 
 static inline uint64_t pgi_mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
+static inline bool pgi_mq_spins(unsigned flags) { return !(flags & PGBGW_MQ_NOWAIT) || flags & MQ_SPIN; }
 
 /* What pgi_mq_usable says, where there is nothing to say. */
 static inline bool pgi_mq_ready(const pgbgw_mq *q)

@@ -115,10 +115,8 @@ static int await(pgbgw_mq *q, uint64_t want, unsigned flags)
 			return pgi_fail(EPIPE, "the queue is detached");
 		give_back(q);
 		q->want = want;
-		if (flags & PGBGW_MQ_NOWAIT)
-			r = pgi_mq_tried(q, pgi_mq_may_receive(q));
-		else if (!spin(q))
-			r = pgi_mq_sleep(q, pgi_mq_may_receive, PGI_NEVER);
+		if (!pgi_mq_spins(flags) || !spin(q))
+			r = flags & PGBGW_MQ_NOWAIT ? pgi_mq_tried(q, pgi_mq_may_receive(q)) : pgi_mq_sleep(q, pgi_mq_may_receive, PGI_NEVER);
 		if (r < 0)
 			return r;
 	}
@@ -186,7 +184,7 @@ static bool receive_whole(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 {
 	uint64_t start = q->at + LENGTH_WORD, length;
 
-	if (q->role != PGBGW_MQ_RECEIVER || flags & ~(unsigned)PGBGW_MQ_NOWAIT || start > q->limit || !pgi_mq_ready(q))
+	if (q->role != PGBGW_MQ_RECEIVER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | MQ_SPIN) || start > q->limit || !pgi_mq_ready(q))
 		return false;
 	length = atomic_load_explicit(pgi_word64(q->ring, q->at), memory_order_relaxed);
 	if (length > q->limit - start)
@@ -241,7 +239,7 @@ int pgbgw_mq_receive(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 		return 0;
 	if ((r = pgi_mq_usable(q)) < 0)
 		return r;
-	if (q->role != PGBGW_MQ_RECEIVER || flags & ~(unsigned)PGBGW_MQ_NOWAIT)
+	if (q->role != PGBGW_MQ_RECEIVER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | MQ_SPIN))
 		return pgi_fail(EINVAL, "cannot receive: %s", q->role != PGBGW_MQ_RECEIVER ? "this is the sender's end" : "unknown flags");
 	return receive(q, data, n, flags);
 }

@@ -118,10 +118,8 @@ static int full(pgbgw_mq *q, unsigned flags)
 	int r = 0;
 
 	pgi_mq_publish(q);
-	if (flags & PGBGW_MQ_NOWAIT)
-		r = pgi_mq_tried(q, pgi_mq_may_send(q));
-	else if (!spin(q))
-		r = pgi_mq_sleep(q, pgi_mq_may_send, PGI_NEVER);
+	if (!pgi_mq_spins(flags) || !spin(q))
+		r = flags & PGBGW_MQ_NOWAIT ? pgi_mq_tried(q, pgi_mq_may_send(q)) : pgi_mq_sleep(q, pgi_mq_may_send, PGI_NEVER);
 	if (r == 0 && atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 		r = pgi_fail(EPIPE, "the queue is detached");
 	return r;
@@ -133,7 +131,7 @@ static int begin(pgbgw_mq *q, struct parts *p, unsigned flags)
 
 	if (r < 0)
 		return r;
-	if (q->role != PGBGW_MQ_SENDER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH))
+	if (q->role != PGBGW_MQ_SENDER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH | MQ_SPIN))
 		return pgi_fail(EINVAL, "cannot send: %s", q->role != PGBGW_MQ_SENDER ? "this is the receiver's end" : "unknown flags");
 	for (size_t i = 0; i < p->count; i++) {
 		if (p->v[i].iov_len > PGBGW_MAX_MESSAGE || (p->n += p->v[i].iov_len) > PGBGW_MAX_MESSAGE)
@@ -159,7 +157,7 @@ static bool send_whole(pgbgw_mq *q, const void *data, uint64_t n, unsigned flags
 	uint64_t frame = LENGTH_WORD + pgi_mq_pad(n);
 	unsigned char *to;
 
-	if (q->role != PGBGW_MQ_SENDER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH) || n > PGBGW_MAX_MESSAGE ||
+	if (q->role != PGBGW_MQ_SENDER || flags & ~(unsigned)(PGBGW_MQ_NOWAIT | PGBGW_MQ_FLUSH | MQ_SPIN) || n > PGBGW_MAX_MESSAGE ||
 	    q->at + frame > q->limit || !pgi_mq_ready(q) || atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 		return false;
 	if (n <= SHORT && q->size >= STAGE_RING && (q->staged || !(flags & PGBGW_MQ_FLUSH))) {

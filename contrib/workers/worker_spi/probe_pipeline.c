@@ -5,6 +5,8 @@
  */
 #include "bgw_spi.h"
 
+#include <sys/resource.h>
+
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -142,18 +144,29 @@ static void fill(char *message, Size n)
 	}
 }
 
+/* cpu is what this process has used of a CPU, in microseconds. */
+static int64 cpu(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (int64)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+}
+
 static void go(const struct run *run)
 {
 	struct row r = { .run = run };
 	TimestampTz before;
+	int64 used;
 
 	r.message = palloc(run->message + 1);
 	fill(r.message, run->message);
 	line_up(&r);
 	before = GetCurrentTimestamp();
+	used = cpu();
 	(run->many ? many_at_once : one_at_a_time)(&r);
-	elog(LOG, "%d workers, %d messages of %zu bytes, queues of %zu, %s: " INT64_FORMAT " us", run->workers, run->times, run->message,
-	     run->queue, run->many ? "many at once" : "one at a time", (int64)(GetCurrentTimestamp() - before));
+	elog(LOG, "%d workers, %d messages of %zu bytes, queues of %zu, %s: " INT64_FORMAT " us, CPU " INT64_FORMAT " us", run->workers, run->times, run->message,
+	     run->queue, run->many ? "many at once" : "one at a time", (int64)(GetCurrentTimestamp() - before), cpu() - used);
 	saw("pipeline", "%d workers, queues of %zu, messages of %zu: %d sent, %d equal", run->workers, run->queue, run->message, r.sent, r.equal);
 	dsm_detach(r.seg); /* the first worker is through, and leaves, and so they all do */
 	for (int i = 0; i < run->workers; i++)
