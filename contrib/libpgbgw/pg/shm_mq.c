@@ -22,6 +22,7 @@
 #define PATROL_MS 1000
 
 enum {
+	FEW = 8, /* parts of a message for which no memory is allocated */
 	NARROW_HEADER = 56,
 	AMBIGUOUS_MIN = PGBGW_WIDE_QUEUE - sizeof(struct pgbgw_wide_queue_header) + NARROW_HEADER, /* see pgi_mq_size */
 };
@@ -236,7 +237,7 @@ shm_mq_result shm_mq_sendv(shm_mq_handle *mqh, shm_mq_iovec *iov, int iovcnt, bo
 {
 	pgbgw_mq *q = end_of(mqh, PGBGW_MQ_SENDER);
 	unsigned flags = PGBGW_MQ_NOWAIT | (nowait ? 0 : MQ_SPIN) | (force_flush ? PGBGW_MQ_FLUSH : 0);
-	struct iovec *parts = palloc((Size)iovcnt * sizeof *parts);
+	struct iovec few[FEW], *parts = iovcnt <= FEW ? few : palloc((Size)iovcnt * sizeof *parts);
 	Size n = 0;
 	int error;
 
@@ -249,7 +250,8 @@ shm_mq_result shm_mq_sendv(shm_mq_handle *mqh, shm_mq_iovec *iov, int iovcnt, bo
 				errmsg("cannot send a message of size %zu via shared memory queue", n)));
 	while ((error = pgbgw_mq_sendv(q, parts, (size_t)iovcnt, flags)) == -EAGAIN && !nowait)
 		wait();
-	pfree(parts);
+	if (parts != few)
+		pfree(parts);
 	return result(error);
 }
 
