@@ -2,7 +2,8 @@
  * Condition variables in PostgreSQL's own structure: a list of the workers that
  * sleep, under a spinlock, linked through their PGPROC. Who wakes one takes it off
  * the list and sets its latch; that it is off tells the sleeper that it was meant.
- * The workers are those of one segment.
+ * The workers are those of one segment. The links are slots, and not places of
+ * ProcGlobal->allProcs: so proclist.h is of no use.
  */
 #include "internal.h"
 
@@ -12,40 +13,84 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "storage/proclist.h"
+#include "storage/proclist_types.h"
+
+#include "shared.h"
 
 #if PG_VERSION_NUM >= 170000
 #define BOOL_17 bool
 #define RETURN_17(value) return value
-#define NUMBER_OF(proc) GetNumberFromPGProc(proc)
 #define NOBODY INVALID_PROC_NUMBER
 #else
 #define BOOL_17 void
 #define RETURN_17(value) ((void)(value))
-#define NUMBER_OF(proc) ((proc)->pgprocno)
 #define NOBODY INVALID_PGPROCNO
 #endif
 
 static ConditionVariable *target; /* where this process sleeps, or is about to */
 
+/* ---- The list: every function of it is called with the spinlock held. A link of (0, 0) is none. ---- */
+
+static proclist_node *link_of(int slot)
+{
+	PGPROC *proc = proc_of((uint32)slot);
+
+	if (!proc)
+		elog(PANIC, "a condition variable is waited for by slot %d, which does not exist", slot);
+	return &proc->cvWaitLink;
+}
+
+static bool listed(int slot)
+{
+	const proclist_node *at = link_of(slot);
+
+	return at->prev != 0 || at->next != 0;
+}
+
+static void push(proclist_head *list, int slot)
+{
+	proclist_node *at = link_of(slot);
+
+	at->prev = list->tail;
+	at->next = NOBODY;
+	if (list->tail == NOBODY)
+		list->head = slot;
+	else
+		link_of(list->tail)->next = slot;
+	list->tail = slot;
+}
+
+static void drop(proclist_head *list, int slot)
+{
+	proclist_node *at = link_of(slot);
+
+	if (at->prev == NOBODY)
+		list->head = at->next;
+	else
+		link_of(at->prev)->next = at->next;
+	if (at->next == NOBODY)
+		list->tail = at->prev;
+	else
+		link_of(at->next)->prev = at->prev;
+	at->prev = at->next = 0;
+}
+
 void ConditionVariableInit(ConditionVariable *cv)
 {
 	SpinLockInit(&cv->mutex);
-	proclist_init(&cv->wakeup);
+	cv->wakeup.head = cv->wakeup.tail = NOBODY;
 }
 
 /* Only one at a time: who prepares for another one no longer waits for the first. */
 void ConditionVariablePrepareToSleep(ConditionVariable *cv)
 {
-	int me = NUMBER_OF(MyProc);
+	int me = proc_slot(MyProc);
 
-	if ((uint32)me >= ProcGlobal->allProcCount) /* the list's links are in one array */
-		elog(ERROR, "condition variables are for workers of the first %u slots", ProcGlobal->allProcCount);
 	if (target)
 		ConditionVariableCancelSleep();
 	target = cv;
 	SpinLockAcquire(&cv->mutex);
-	proclist_push_tail(&cv->wakeup, me, cvWaitLink);
+	push(&cv->wakeup, me);
 	SpinLockRelease(&cv->mutex);
 }
 
@@ -65,13 +110,13 @@ static int64 now_ms(void)
 /* woken tells whether a wake-up came, and if so waits for the next one already. */
 static bool woken(ConditionVariable *cv)
 {
-	int me = NUMBER_OF(MyProc);
+	int me = proc_slot(MyProc);
 	bool came;
 
 	SpinLockAcquire(&cv->mutex);
-	came = !proclist_contains(&cv->wakeup, me, cvWaitLink);
+	came = !listed(me);
 	if (came)
-		proclist_push_tail(&cv->wakeup, me, cvWaitLink);
+		push(&cv->wakeup, me);
 	SpinLockRelease(&cv->mutex);
 	return came;
 }
@@ -113,38 +158,37 @@ BOOL_17 ConditionVariableCancelSleep(void)
 
 	target = NULL;
 	if (cv) {
-		int me = NUMBER_OF(MyProc);
+		int me = proc_slot(MyProc);
 
 		SpinLockAcquire(&cv->mutex);
-		came = !proclist_contains(&cv->wakeup, me, cvWaitLink);
+		came = !listed(me);
 		if (!came)
-			proclist_delete(&cv->wakeup, me, cvWaitLink);
+			drop(&cv->wakeup, me);
 		SpinLockRelease(&cv->mutex);
 	}
 	RETURN_17(came);
 }
 
-/* pop takes the first off; NULL: nobody sleeps. */
-static PGPROC *pop(ConditionVariable *cv)
+/* pop takes the first off; its slot, or NOBODY. */
+static int pop(ConditionVariable *cv)
 {
-	PGPROC *proc = NULL;
+	int slot;
 
 	SpinLockAcquire(&cv->mutex);
-	if (cv->wakeup.head != NOBODY) {
-		proc = GetPGProcByNumber(cv->wakeup.head);
-		proclist_delete(&cv->wakeup, NUMBER_OF(proc), cvWaitLink);
-	}
+	slot = cv->wakeup.head;
+	if (slot != NOBODY)
+		drop(&cv->wakeup, slot);
 	SpinLockRelease(&cv->mutex);
-	return proc;
+	return slot;
 }
 
 /* BGW-157: one of them. */
 void ConditionVariableSignal(ConditionVariable *cv)
 {
-	PGPROC *proc = pop(cv);
+	int slot = pop(cv);
 
-	if (proc)
-		SetLatch(&proc->procLatch);
+	if (slot != NOBODY)
+		SetLatch(&proc_of((uint32)slot)->procLatch);
 }
 
 /*
@@ -154,18 +198,20 @@ void ConditionVariableSignal(ConditionVariable *cv)
  */
 void ConditionVariableBroadcast(ConditionVariable *cv)
 {
-	uint32 most = ProcGlobal->allProcCount;
-	PGPROC *proc;
-	int last;
+	uint32 most;
+	int last, slot;
 
 	if (target) /* a broadcaster is no sleeper */
 		(void)ConditionVariableCancelSleep();
 	SpinLockAcquire(&cv->mutex);
 	last = cv->wakeup.tail;
 	SpinLockRelease(&cv->mutex);
-	while (last != NOBODY && most-- > 0 && (proc = pop(cv)) != NULL) {
-		SetLatch(&proc->procLatch);
-		if (NUMBER_OF(proc) == last)
+	if (last == NOBODY)
+		return;
+	(void)proc_of((uint32)last); /* so that its slot is counted */
+	for (most = procs_count(); most > 0 && (slot = pop(cv)) != NOBODY; most--) {
+		SetLatch(&proc_of((uint32)slot)->procLatch);
+		if (slot == last)
 			return;
 	}
 }

@@ -18,31 +18,80 @@
 
 PGPROC *MyProc;
 PROC_HDR *ProcGlobal;
+#if PG_VERSION_NUM >= 170000
+ProcNumber MyProcNumber = INVALID_PROC_NUMBER;
+#endif
 
 /*
- * In pieces of one size, so that launchers that differ in max_worker_processes, as
- * after a reload, find the same workers in the same memory.
+ * In pieces, each of which goes on where the one before it ends. The first is made
+ * for all slots that there are then, and is what ProcGlobal->allProcs shows; only
+ * a max_worker_processes that is raised by a reload needs another one. A process that was
+ * there before finds it when it first meets a slot of it.
  */
 enum {
-	PIECE = 128,
-	PIECES = 128, /* 16,384, the most that max_worker_processes can be */
+	STEP = 128,
+	SLOTS_MAX = 16384, /* of max_worker_processes */
+	PIECES = SLOTS_MAX / STEP,
 };
-static PGPROC *pieces[PIECES];
 
-static PGPROC *proc_of(uint32 slot)
+static struct {
+	PGPROC *procs;
+	uint32 first, end; /* slots */
+} pieces[PIECES];
+static int npieces;
+
+uint32 procs_count(void)
 {
-	return &pieces[slot / PIECE][slot % PIECE];
+	return npieces ? pieces[npieces - 1].end : 0;
+}
+
+/* next_piece opens the piece that follows, which is made for so many slots where it is not there; false: there is none. */
+static bool next_piece(uint32 slots)
+{
+	char name[SHMEM_INDEX_KEYSIZE];
+	Size size;
+	void *procs;
+
+	if (npieces == PIECES)
+		return false;
+	snprintf(name, sizeof name, "pg-bgw workers %d", npieces);
+	procs = shared_piece(name, slots * sizeof(PGPROC), &size);
+	if (!procs)
+		return false;
+	pieces[npieces].procs = procs;
+	pieces[npieces].first = procs_count();
+	pieces[npieces].end = procs_count() + (uint32)(size / sizeof(PGPROC));
+	npieces++;
+	return true;
 }
 
 void procs_create(void)
 {
-	bool found;
+	while (procs_count() < (uint32)max_worker_processes)
+		next_piece(TYPEALIGN(STEP, max_worker_processes - procs_count()));
+	ProcGlobal = MemoryContextAllocZero(TopMemoryContext, sizeof *ProcGlobal);
+	ProcGlobal->allProcs = pieces[0].procs;
+	ProcGlobal->allProcCount = pieces[0].end;
+}
 
-	for (int i = 0; i < PIECES && i * PIECE < max_worker_processes; i++)
-		pieces[i] = ShmemInitStruct(psprintf("pg-bgw workers %d", i), PIECE * sizeof(PGPROC), &found);
-	ProcGlobal = ShmemInitStruct("pg-bgw worker list", sizeof *ProcGlobal, &found);
-	ProcGlobal->allProcs = pieces[0];
-	ProcGlobal->allProcCount = PIECE;
+PGPROC *proc_of(uint32 slot)
+{
+	while (slot >= procs_count())
+		if (slot >= SLOTS_MAX || !next_piece(0))
+			return NULL;
+	for (int i = 0;; i++)
+		if (slot < pieces[i].end)
+			return &pieces[i].procs[slot - pieces[i].first];
+}
+
+int proc_slot(const PGPROC *proc)
+{
+	do {
+		for (int i = 0; i < npieces; i++)
+			if (proc >= pieces[i].procs && proc < pieces[i].procs + (pieces[i].end - pieces[i].first))
+				return (int)(pieces[i].first + (uint32)(proc - pieces[i].procs));
+	} while (next_piece(0));
+	return -1;
 }
 
 static void leave(int code, Datum arg)
@@ -53,6 +102,9 @@ static void leave(int code, Datum arg)
 	MyProc->pid = 0;
 	DisownLatch(&MyProc->procLatch);
 	MyProc = NULL;
+#if PG_VERSION_NUM >= 170000
+	MyProcNumber = INVALID_PROC_NUMBER;
+#endif
 }
 
 void proc_start(uint32 slot)
@@ -68,7 +120,9 @@ void proc_start(uint32 slot)
 #else
 	MyProc->isBackgroundWorker = true;
 #endif
-#if PG_VERSION_NUM < 170000
+#if PG_VERSION_NUM >= 170000
+	MyProcNumber = (ProcNumber)slot;
+#else
 	MyProc->pgprocno = (int)slot;
 #endif
 	pg_write_barrier();
@@ -95,8 +149,10 @@ void SwitchBackToLocalLatch(void)
 /* As in PostgreSQL, a worker that has no connection is nobody's backend. */
 PGPROC *BackendPidGetProc(int pid)
 {
-	for (uint32 slot = 0; pid != 0 && slot < (uint32)max_worker_processes; slot++)
-		if (proc_of(slot)->pid == pid && OidIsValid(proc_of(slot)->databaseId))
-			return proc_of(slot);
+	PGPROC *proc;
+
+	for (uint32 slot = 0; pid != 0 && (proc = proc_of(slot)) != NULL; slot++)
+		if (proc->pid == pid && OidIsValid(proc->databaseId))
+			return proc;
 	return NULL;
 }

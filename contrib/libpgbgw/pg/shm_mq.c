@@ -15,6 +15,7 @@
 #include "storage/shm_mq.h"
 
 #include "segment.h"
+#include "shared.h"
 #include "supervisor.h"
 #include "../src/mq.h"
 
@@ -48,14 +49,14 @@ static struct ends *all;
 static uint64 party_of(PGPROC *proc)
 {
 	pgbgw_self self = { 0 };
-	uint32 slot = (uint32)(proc - ProcGlobal->allProcs);
+	int slot = proc_slot(proc);
 	pgbgw_slot s;
 
 	if (proc == MyProc)
 		return pgi_party(pgbgw_get_self(the_pgbgw));
-	if (slot >= ProcGlobal->allProcCount || pgbgw_slot_get(the_pgbgw, slot, &s) < 0)
+	if (slot < 0 || pgbgw_slot_get(the_pgbgw, (uint32)slot, &s) < 0)
 		elog(ERROR, "no such worker");
-	self.handle = (pgbgw_handle){ slot, s.generation };
+	self.handle = (pgbgw_handle){ (uint32)slot, s.generation };
 	self.start = s.start;
 	return pgi_party(&self);
 }
@@ -81,9 +82,8 @@ void shm_mq_set_sender(shm_mq *mq, PGPROC *proc)
 static PGPROC *proc_at(shm_mq *mq, enum pgbgw_mq_role role)
 {
 	uint64 party = pgi_mq_party(mq, role);
-	uint32 slot = pgi_party_slot(party);
 
-	return party && slot < ProcGlobal->allProcCount ? &ProcGlobal->allProcs[slot] : NULL;
+	return party ? proc_of(pgi_party_slot(party)) : NULL;
 }
 
 PGPROC *shm_mq_get_receiver(shm_mq *mq)

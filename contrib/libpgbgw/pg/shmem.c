@@ -148,9 +148,13 @@ static Size take(Size size)
 	return at;
 }
 
+/* find needs no lock: a piece is whole before it is counted. */
 static struct piece *find(const char *name)
 {
-	for (uint32 i = 0; i < region->npieces; i++)
+	uint32 n = region->npieces;
+
+	pg_read_barrier();
+	for (uint32 i = 0; i < n; i++)
 		if (strncmp(region->pieces[i].name, name, SHMEM_INDEX_KEYSIZE - 1) == 0)
 			return &region->pieces[i];
 	return NULL;
@@ -171,6 +175,26 @@ static struct piece *add(const char *name, Size size)
 	pg_write_barrier();
 	region->npieces++;
 	return p;
+}
+
+void *shared_piece(const char *name, Size wanted, Size *size)
+{
+	struct piece *p = find(name);
+
+	if (!p && wanted) {
+		lock_region();
+		p = find(name);
+		if (!p)
+			p = add(name, wanted);
+		unlock_region();
+		if (!p)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+					errmsg("not enough shared memory for \"%s\" (%zu bytes requested)", name, wanted)));
+	}
+	if (!p)
+		return NULL;
+	*size = p->size;
+	return (char *)region + p->offset;
 }
 
 void *ShmemInitStruct(const char *name, Size size, bool *foundPtr)
