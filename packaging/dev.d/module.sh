@@ -5,7 +5,7 @@
 
 MODULE_DIRS=()     # what to try
 MODULE_SETTINGS=() # NAME=VALUE
-MODULE_RUNS=()     # FUNCTION[=ARGUMENT]: workers beside those that _PG_init registers
+MODULE_RUNS=()     # [LIBRARY:]FUNCTION[=ARGUMENT]: workers beside those that _PG_init registers
 MODULE_PRELOADS=() # libraries to preload; none: all that are built
 MODULE_SQL=()      # run in the server first
 MODULE_SECONDS=5
@@ -49,7 +49,7 @@ module_arguments() {
             module_option "$1" "$2"
             shift
             ;;
-        -*) fail "test modules has no $1: it takes --set NAME=VALUE, --run FUNCTION[=ARGUMENT], --preload LIBRARY, --sql TEXT, --seconds N and directories" ;;
+        -*) fail "test modules has no $1: it takes --set NAME=VALUE, --run [LIBRARY:]FUNCTION[=ARGUMENT], --preload LIBRARY, --sql TEXT, --seconds N and directories" ;;
         *)
             local dir
             dir=$(cd "$OLDPWD" && realpath -- "$1")
@@ -65,11 +65,12 @@ module_arguments() {
 module_option() {
     case $1 in
     --set)
-        [[ $2 =~ ^[A-Za-z_][A-Za-z0-9_.$]*=[^$'\n'\"]*$ ]] || fail "--set takes NAME=VALUE without quotation marks, not \"$2\""
+        [[ $2 =~ ^[A-Za-z_][A-Za-z0-9_.$]*=[^$'\n']*$ ]] || fail "--set takes NAME=VALUE, in a line, not \"$2\""
         MODULE_SETTINGS+=("$2")
         ;;
     --run)
-        [[ $2 =~ ^[A-Za-z_][A-Za-z0-9_]*(=[0-9]+)?$ ]] || fail "--run takes the name of a function, and = and a number if it wants one, not \"$2\""
+        [[ $2 =~ ^([A-Za-z0-9_.-]+:)?[A-Za-z_][A-Za-z0-9_]*(=[0-9]+)?$ ]] ||
+            fail "--run takes a function, perhaps with its library and : before it, and = and a number behind it, not \"$2\""
         MODULE_RUNS+=("$2")
         ;;
     --preload) MODULE_PRELOADS+=("$2") ;;
@@ -189,12 +190,12 @@ module_supervisor() {
         printf '"%s", ' "${preloads[@]}"
         printf ']\ndynamic_library_path = "%s:$libdir"\nsettings = {\n' "$TRY/stage$("$1" --pkglibdir)"
         for s in "${MODULE_SETTINGS[@]}"; do
-            printf '  "%s" = "%s"\n' "${s%%=*}" "${s#*=}"
+            printf '  "%s" = "%s"\n' "${s%%=*}" "$(hcl_text "${s#*=}")"
         done
         printf '}\nserver "scratch" {\n  conninfo = "host=%s user=postgres dbname=postgres"\n}\n' "$TRY/socket"
     } >"$TRY/pg-bgw.hcl"
     for s in "${MODULE_RUNS[@]}"; do
-        module_worker "${preloads[0]}" "${s%%=*}" "$(sed -n 's/^[^=]*=//p' <<<"$s")"
+        module_worker "${preloads[0]}" "$s"
     done
     spawn "pg-bgwd-$TRY_NAME" "$SCRATCH/bin/pg-bgwd" --config "$TRY/pg-bgw.hcl" --workers "$TRY/workers.d" \
         --bus "$BUS" --runtime-dir "$TRY/run"
@@ -202,13 +203,17 @@ module_supervisor() {
     await "pg-bgwd has the name org.pgbgw1" bus call org.freedesktop.DBus / org.freedesktop.DBus GetNameOwner s org.pgbgw1
 }
 
-# module_worker LIBRARY FUNCTION [ARGUMENT]
+# module_worker LIBRARY [LIBRARY:]FUNCTION[=ARGUMENT]
 module_worker() {
-    cat >"$TRY/workers.d/$2.hcl" <<END
-worker "$2" {
-  library_name  = "$1"
-  function_name = "$2"
-  main_arg      = ${3:-0}
+    local library=$1 function=${2%%=*} argument=0
+    [[ $2 != *=* ]] || argument=${2#*=}
+    [[ $function != *:* ]] || library=${function%%:*}
+    function=${function#*:}
+    cat >"$TRY/workers.d/$function-$argument.hcl" <<END
+worker "$function-$argument" {
+  library_name  = "$library"
+  function_name = "$function"
+  main_arg      = $argument
   flags         = ["shmem_access", "backend_database_connection"]
   start_time    = "recovery_finished"
   restart_time  = "never"
@@ -216,18 +221,36 @@ worker "$2" {
 END
 }
 
+# hcl_text TEXT is how a line of text stands between quotation marks in HCL.
+hcl_text() { sed -e 's/[\\"]/\\&/g' -e 's/\([$%]\){/\1\1{/g' <<<"$1"; }
+
 module_list() { "${AS[@]}" "$SCRATCH/bin/pg-bgwctl" "$@"; }
 
 # module_report lets them run, and says what they did.
 module_report() {
-    local log=$SCRATCH/log/pg-bgwd-$TRY_NAME faults
+    local log=$SCRATCH/log/pg-bgwd-$TRY_NAME faults i
+    for ((i = 0; i < 200; i++)); do # a module may register none
+        ! module_started || break
+        sleep 0.1
+    done
     sleep "$MODULE_SECONDS"
     module_list list --all --full
     faults=$(module_faults)
-    end "$DAEMON"
+    kill -TERM "$DAEMON"
+    timeout 40 tail --pid="$DAEMON" -f /dev/null || true # longer than a worker may take to end
     sed 's/^/   /' "$log"
     result="${faults:-its workers ran}"
     [[ ! $faults ]]
+}
+
+module_handles() { module_list list --all --full --no-legend | grep -oE ' [0-9]+\.[0-9]+ ' || true; }
+
+# module_started is true when there are workers and each was started.
+module_started() {
+    local handles
+    handles=$(module_handles)
+    # shellcheck disable=SC2086 # a list of words
+    [[ $handles ]] && ! module_list show --value -p StartNumber $handles | grep -qx 0
 }
 
 # module_faults prints what keeps the try from having gone well.
@@ -240,6 +263,6 @@ module_faults() {
         running | ended) [[ $restarts -eq 0 && ($state == running || $code$signal == 00) ]] && continue ;;
         esac
         printf 'worker %s: %s, start %s, exit code %s, signal %s; ' "$handle" "$state" "$start" "$code" "$signal"
-    done < <(module_list list --all --full --no-legend | grep -oE ' [0-9]+\.[0-9]+ ')
+    done < <(module_handles)
     [[ $any ]] || printf 'no worker was registered: see the log above; --run FUNCTION runs one'
 }

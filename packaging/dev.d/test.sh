@@ -8,7 +8,7 @@ test_all() {
     "") ;;
     modules)
         shift
-        if [[ $# -eq 0 ]]; then test_modules; else try_modules "$@"; fi
+        if [[ $# -eq 0 ]]; then test_modules && test_try; else try_modules "$@"; fi
         return
         ;;
     *) fail "test takes \"modules\" or nothing, not \"$1\"" ;;
@@ -21,6 +21,7 @@ test_all() {
     test_c
     [[ $EUID -ne 0 ]] || make_roots
     test_go
+    [[ $EUID -ne 0 ]] || test_try
     say "all tests passed"
 }
 
@@ -42,6 +43,17 @@ test_modules() {
     need_packages needed_for_modules
     say "modules inside PostgreSQL and beside it"
     go test -count=1 -v -timeout 10m -run '^TestModule' ./cmd/pg-bgwd
+}
+
+# test_try sees that a try of somebody's modules tells what runs from what cannot.
+test_try() {
+    local modules=$REPO/packaging/systemtest/testdata said
+    say "a try of a module, and of one that cannot be"
+    said=$("$REPO/packaging/dev" test modules --seconds 1 --set 'bgw_guest.word=s of ${y} \' --run bgw_guest_main=3 "$modules/module") ||
+        fail "the try of a module failed: $said"
+    [[ $said == *'bgw_guest: words of ${y} '*', 1 times'* ]] || fail "the module's worker did not do its work: $said"
+    said=$("$REPO/packaging/dev" test modules "$modules/module-of-the-server") && fail "a module that needs the server's buffers was taken: $said"
+    [[ $said == *"BufferDescriptors"*"cannot be loaded"* ]] || fail "it is not said what a module lacks: $said"
 }
 
 check_source() {
