@@ -20,7 +20,7 @@ try_modules() {
     # What an extension installs is laid over the server's directories, for these
     # processes alone. Without the right to do so there are no extensions.
     if [[ $EUID -eq 0 && ! ${PGBGW_OWN_MOUNTS:-} ]] && unshare --mount true 2>/dev/null; then
-        cd "$OLDPWD"
+        cd "$OLDPWD" || exit
         PGBGW_OWN_MOUNTS=yes exec unshare --mount --propagation=private -- "$REPO/packaging/dev" test modules "$@"
     fi
     need_packages needed_for_modules
@@ -188,7 +188,7 @@ module_supervisor() {
         printf 'max_worker_processes = 64\npostgresql = %s\n' "$2"
         printf 'shared_preload_libraries = ['
         printf '"%s", ' "${preloads[@]}"
-        printf ']\ndynamic_library_path = "%s:$libdir"\nsettings = {\n' "$TRY/stage$("$1" --pkglibdir)"
+        printf ']\ndynamic_library_path = "%s:%s"\nsettings = {\n' "$TRY/stage$("$1" --pkglibdir)" "\$libdir"
         for s in "${MODULE_SETTINGS[@]}"; do
             printf '  "%s" = "%s"\n' "${s%%=*}" "$(hcl_text "${s#*=}")"
         done

@@ -47,11 +47,11 @@ test_modules() {
 
 # test_try sees that a try of somebody's modules tells what runs from what cannot.
 test_try() {
-    local modules=$REPO/packaging/systemtest/testdata said
+    local modules=$REPO/packaging/systemtest/testdata said word="s of \${y}"
     say "a try of a module, and of one that cannot be"
-    said=$("$REPO/packaging/dev" test modules --seconds 1 --set 'bgw_guest.word=s of ${y} \' --run bgw_guest_main=3 "$modules/module") ||
+    said=$("$REPO/packaging/dev" test modules --seconds 1 --set "bgw_guest.word=$word" --run bgw_guest_main=3 "$modules/module") ||
         fail "the try of a module failed: $said"
-    [[ $said == *'bgw_guest: words of ${y} '*', 1 times'* ]] || fail "the module's worker did not do its work: $said"
+    [[ $said == *"bgw_guest: word$word, 1 times"* ]] || fail "the module's worker did not do its work: $said"
     said=$("$REPO/packaging/dev" test modules "$modules/module-of-the-server") && fail "a module that needs the server's buffers was taken: $said"
     [[ $said == *"BufferDescriptors"*"cannot be loaded"* ]] || fail "it is not said what a module lacks: $said"
 }
