@@ -287,7 +287,10 @@ func (d *Daemon) serve(signals <-chan os.Signal) error {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no worker of our user reads our memory
 	ended := make(chan error, 1)
 	go func() { ended <- d.supervisor.Run(d.ctx) }()
-	if _, err := d.apply(d.config()); err != nil && !errors.Is(err, supervise.ErrShuttingDown) {
+	d.reloads.Lock() // modules may be loaded, and register, before this one holds
+	_, err := d.apply(d.config())
+	d.reloads.Unlock()
+	if err != nil && !errors.Is(err, supervise.ErrShuttingDown) {
 		d.supervisor.Shutdown(supervise.Immediate)
 		return errors.Join(err, <-ended)
 	}
