@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -89,6 +90,18 @@ func TestModuleLoading(t *testing.T) {
 	s.says("whole: found as it is")
 	s.says("slash: found by its path")
 	s.says("twice: inits 1") // BGW-100
+}
+
+// TestModulePath: a directory of the path may be one below $libdir.
+func TestModulePath(t *testing.T) {
+	needModules(t)
+	libdir, err := exec.Command(pgConfig(), "--pkglibdir").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "$nowhere:$libdir" + strings.Repeat("/..", strings.Count(string(libdir), "/")) + testModules()
+	s := beside(t, fmt.Sprintf("dynamic_library_path = %q\n", path), moduleWorker("found", "say:found there,exit:0"))
+	s.says("found: found there")
 }
 
 // TestModuleSignals: what a module's worker finds and how it ends (BGW-101 to

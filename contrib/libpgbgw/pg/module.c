@@ -46,13 +46,24 @@ static char *in_directory(const char *directory, const char *name)
 	return NULL;
 }
 
+/* directory_of is a directory of the path, n bytes long; $libdir stands at its beginning, as in PostgreSQL. */
+static char *directory_of(const char *text, size_t n)
+{
+	static const char libdir[] = "$libdir";
+	size_t skip = sizeof libdir - 1;
+
+	if (n < skip || strncmp(text, libdir, skip) != 0 || (n > skip && text[skip] != '/'))
+		return pnstrdup(text, n);
+	return psprintf("%s%.*s", PKGLIBDIR_OF_RELEASE, (int)(n - skip), text + skip);
+}
+
 static char *in_path(const char *name)
 {
 	const char *p = the_host->library_path && *the_host->library_path ? the_host->library_path : "$libdir";
 
 	while (*p) {
 		size_t n = strcspn(p, ":");
-		char *directory = strncmp(p, "$libdir", n) == 0 ? pstrdup(PKGLIBDIR_OF_RELEASE) : pnstrdup(p, n);
+		char *directory = directory_of(p, n);
 		char *found = n ? in_directory(directory, name) : NULL;
 
 		pfree(directory);
