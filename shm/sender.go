@@ -34,6 +34,10 @@ type Sender struct {
 	// a fraction of the time of as many with something else in between.
 	stage  []byte
 	staged int
+
+	streams  bool // long copies go past the caches: see copyIn
+	unfenced bool // and some did since the last publish
+	skew     int  // bytes of the ring up to the first whole cache line
 }
 
 // AttachSender makes this process the queue's sender (shm_mq_set_sender and
@@ -49,6 +53,10 @@ func (q *Queue) AttachSender() (*Sender, error) {
 	s.cursor = newCursor(s.seen, len(q.data))
 	if len(q.data) >= stageRing {
 		s.stage = make([]byte, stageSize)
+		s.streams = streams()
+		for !aligned(q.data[s.skew:], cacheLine) {
+			s.skew += 8
+		}
 	}
 	return s, nil
 }
@@ -77,7 +85,7 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 	}
 	if len(message) > shortMessage || mode == Flush && s.staged == 0 || len(s.stage) == 0 {
 		s.unstage()
-		putFrame(s.data[s.at:s.at+frame], message)
+		s.putWhole(mode, message)
 	} else {
 		if frame > len(s.stage)-s.staged {
 			s.unstage()
@@ -96,13 +104,45 @@ const (
 	shortMessage = 128     // bytes of a message that is staged, at most
 	stageSize    = 2 << 10 // bytes that are copied at once: they stay in the first cache
 	stageRing    = 8 << 10 // bytes of the smallest ring that is worth it
+
+	cacheLine  = 64
+	streamSeen = 4 << 10 // bytes of a copy that is streamed though it is to be seen at once, at least
+	streamMore = 1 << 10 // the same, where more comes before it is
 )
+
+// putWhole writes a message to the ring.
+func (s *Sender) putWhole(mode FlushMode, message []byte) {
+	if len(message) < streamMore {
+		putFrame(s.data[s.at:], message)
+		return
+	}
+	binary.LittleEndian.PutUint64(s.data[s.at:], uint64(len(message)))
+	s.copyIn(s.at+lengthWord, message, mode != Flush)
+}
+
+// copyIn copies to a place of the ring, from where it does not wrap; more says
+// that it need not be seen at once. What is long enough is streamed, as far as
+// it is whole lines: then the receiver's copies of what was there need not be
+// fetched or waited for.
+func (s *Sender) copyIn(at int, from []byte, more bool) {
+	to := s.data[at : at+len(from)]
+	if !s.streams || len(from) < streamMore || !more && len(from) < streamSeen {
+		copy(to, from)
+		return
+	}
+	head := (s.skew - at) & (cacheLine - 1)
+	lines := (len(from) - head) &^ (cacheLine - 1)
+	copy(to[:head], from)
+	streamLines(&to[head], &from[head], lines)
+	copy(to[head+lines:], from[head+lines:])
+	s.unfenced = true
+}
 
 // putFrame writes a message and its length. The shortest one is worth more than
 // the call that a copy is.
 func putFrame(to, message []byte) {
 	binary.LittleEndian.PutUint64(to, uint64(len(message)))
-	if to = to[lengthWord:]; len(message) == 8 && len(to) == 8 {
+	if to = to[lengthWord:]; len(message) == 8 && len(to) >= 8 {
 		*(*[8]byte)(to) = *(*[8]byte)(message)
 	} else {
 		copy(to, message)
@@ -199,18 +239,21 @@ func (s *Sender) room(want uint64) uint64 {
 
 // put writes the next n bytes of the frame, which do not wrap.
 func (s *Sender) put(parts [][]byte, n uint64) {
-	ring := s.data[s.at : s.at+int(n)]
+	at, end := s.at, s.at+int(n)
 	skip := int(s.done) - lengthWord
 	if skip < 0 {
-		binary.LittleEndian.PutUint64(ring, uint64(s.pending))
-		ring, skip = ring[lengthWord:], 0
+		binary.LittleEndian.PutUint64(s.data[at:end], uint64(s.pending))
+		at, skip = at+lengthWord, 0
 	}
 	for _, p := range parts {
 		if skip >= len(p) {
 			skip -= len(p)
 			continue
 		}
-		ring = ring[copy(ring, p[skip:]):]
+		p = p[skip:]
+		p = p[:min(len(p), end-at)]
+		s.copyIn(at, p, false)
+		at += len(p)
 		skip = 0
 	}
 	s.done += n
@@ -221,6 +264,10 @@ func (s *Sender) put(parts [][]byte, n uint64) {
 func (s *Sender) publish() {
 	if total := s.total(); s.seen != total {
 		s.unstage()
+		if s.unfenced {
+			streamed()
+			s.unfenced = false
+		}
 		s.seen = total
 		s.written.Store(total)
 		s.wake()

@@ -5,7 +5,7 @@ set -eu
 here=$(dirname "$0")
 flags="-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -fvisibility=hidden -fPIC -pthread -I$here/../../shm/testdata"
 sources=
-for f in area barrier client condition conninfo decode dynamic encode environment error latch lwlock mq mq_receive mq_send party places records register segment sleep slots toc tranche worker; do
+for f in area barrier client condition conninfo decode dynamic encode environment error latch lwlock mq mq_copy mq_receive mq_send party places records register segment sleep slots toc tranche worker; do
 	sources="$sources $here/src/$f.c"
 done
 compile() { # compile DIRECTORY [cflags]

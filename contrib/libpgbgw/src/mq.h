@@ -43,6 +43,8 @@ struct pgbgw_mq {
 	uint32_t skip;       /* waits without one that are left */
 	uint32_t idle;       /* how many there were before */
 
+	bool streams;    /* the sender's: long copies go past the caches, see mq_copy.c */
+	bool unfenced;   /* and some did since the last publish */
 	uint64_t staged; /* the sender's: bytes before at that are here, and not yet in the ring */
 	unsigned char stage[MQ_STAGE];
 };
@@ -97,6 +99,10 @@ int pgi_mq_give(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, uint64_t
 uint64_t pgi_mq_party(void *memory, enum pgbgw_mq_role role); /* to whom the end is given; 0: nobody */
 int pgi_mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to); /* the end that is given to this process */
 void pgi_mq_abandon(pgbgw_mq *q); /* detaches without showing what was not flushed */
+
+bool pgi_mq_streams(void); /* whether long copies had better go past the caches of this CPU */
+void pgi_mq_copy(pgbgw_mq *q, unsigned char *to, const void *from, uint64_t n, bool more); /* more: it need not be seen at once */
+void pgi_mq_fence(pgbgw_mq *q); /* what was copied is there for all to see */
 
 bool pgi_mq_may_send(void *q); /* raises the flag, and looks for room */
 void pgi_mq_publish(pgbgw_mq *q);

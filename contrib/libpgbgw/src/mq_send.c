@@ -35,6 +35,7 @@ void pgi_mq_publish(pgbgw_mq *q)
 	if (q->seen == q->total)
 		return;
 	unstage(q);
+	pgi_mq_fence(q);
 	q->seen = q->total;
 	POINT();
 	atomic_store(q->written, q->total);
@@ -60,7 +61,7 @@ static uint64_t room(pgbgw_mq *q, uint64_t want)
 }
 
 /* Copies message bytes from skip on, as many as there are, n at most. */
-static void copy(unsigned char *to, const struct parts *p, uint64_t skip, uint64_t n)
+static void copy(pgbgw_mq *q, unsigned char *to, const struct parts *p, uint64_t skip, uint64_t n)
 {
 	for (size_t i = 0; i < p->count && n; i++) {
 		uint64_t len = p->v[i].iov_len;
@@ -70,7 +71,7 @@ static void copy(unsigned char *to, const struct parts *p, uint64_t skip, uint64
 			continue;
 		}
 		len = len - skip < n ? len - skip : n;
-		memcpy(to, (const char *)p->v[i].iov_base + skip, (size_t)len);
+		pgi_mq_copy(q, to, (const char *)p->v[i].iov_base + skip, len, false);
 		to += len;
 		n -= len;
 		skip = 0;
@@ -89,7 +90,7 @@ static void put(pgbgw_mq *q, const struct parts *p, uint64_t n)
 		left -= LENGTH_WORD;
 		skip = 0;
 	}
-	copy(to, p, skip, left);
+	copy(q, to, p, skip, left);
 	POINT();
 	q->done += n;
 	pgi_mq_move(q, n);
@@ -172,8 +173,8 @@ static bool send_whole(pgbgw_mq *q, const void *data, uint64_t n, unsigned flags
 	memcpy(to, &n, LENGTH_WORD);
 	if (n == 8) /* worth more than the call */
 		memcpy(to + LENGTH_WORD, data, 8);
-	else if (n)
-		memcpy(to + LENGTH_WORD, data, (size_t)n);
+	else
+		pgi_mq_copy(q, to + LENGTH_WORD, data, n, !(flags & PGBGW_MQ_FLUSH));
 	POINT();
 	q->at += frame;
 	q->total += frame;
