@@ -43,8 +43,8 @@ type gathering struct {
 }
 
 const (
-	shortRest = 16 // pauses, 0.4 us and more: then a look
-	longRest  = 32 // the same, where that look has found something
+	firstRest = 16 // pauses, 0.4 us and more: then a look
+	lastRest  = 64 // twice as many each time that there is more than at the look before
 	firstSkip = 16 // waits after a rest in vain, then twice as many
 	lastSkip  = 1024
 )

@@ -110,7 +110,7 @@ func TestGatheringIsRemembered(t *testing.T) {
 		skip     int
 	}{{1, firstSkip}, {2, 0}} {
 		s, r := testQueue(t, 4096)
-		r.party.spins = 4 * longRest
+		r.party.spins = 4 * lastRest
 		r.want = lengthWord
 		if r.spin() {
 			t.Fatal("the receiver found something in an empty ring")

@@ -201,7 +201,7 @@ func (r *Receiver) empty(ctx context.Context, want uint64) error {
 // spin looks for new bytes for a while.
 func (r *Receiver) spin() bool {
 	looks := r.patience.looks(r.party.spins)
-	if looks > longRest && r.want == lengthWord && r.length < 0 && r.gather.rest() {
+	if looks > lastRest && r.want == lengthWord && r.length < 0 && r.gather.rest() {
 		r.rest()
 	}
 	for range looks {
@@ -217,14 +217,16 @@ func (r *Receiver) spin() bool {
 
 // rest lets messages gather, as long as there are more and more.
 func (r *Receiver) rest() {
-	for range shortRest {
-		pause()
-	}
-	if r.written.Load() == r.seen {
-		return
-	}
-	for range longRest {
-		pause()
+	total, last := r.total(), uint64(0)
+	for n := firstRest; n <= lastRest; n *= 2 {
+		for range n {
+			pause()
+		}
+		there := r.written.Load() - total
+		if there == last || there > uint64(len(r.data))/4 {
+			return
+		}
+		last = there
 	}
 }
 

@@ -5,8 +5,8 @@
 
 /* See rest. */
 enum {
-	SHORT_REST = 16, /* pauses, 0.4 us and more: then a look */
-	LONG_REST = 32,  /* the same, where that look has found something */
+	FIRST_REST = 16, /* pauses, 0.4 us and more: then a look */
+	LAST_REST = 64,  /* twice as many each time that there is more than at the look before */
 	FIRST_SKIP = 16, /* waits after a rest in vain, then twice as many */
 	LAST_SKIP = 1024,
 };
@@ -37,12 +37,6 @@ bool pgi_mq_may_receive(void *end)
 	return pgi_mq_arm_end(q) || (!q->greeting && atomic_load(q->written) - q->total >= q->want);
 }
 
-static void pause_times(int n)
-{
-	for (; n > 0; n--)
-		pgi_pause();
-}
-
 /*
  * A receiver that is faster than its sender would look for each message, and so
  * take the cache line that says how much is written from the sender each time it
@@ -53,14 +47,21 @@ static void pause_times(int n)
  */
 static void rest(pgbgw_mq *q)
 {
+	uint64_t there, last = 0;
+
 	q->rested = q->skip == 0;
 	if (!q->rested) {
 		q->skip--;
 		return;
 	}
-	pause_times(SHORT_REST);
-	if (atomic_load_explicit(q->written, memory_order_acquire) != q->seen)
-		pause_times(LONG_REST);
+	for (int n = FIRST_REST; n <= LAST_REST; n *= 2) {
+		for (int i = 0; i < n; i++)
+			pgi_pause();
+		there = atomic_load_explicit(q->written, memory_order_acquire) - q->total;
+		if (there == last || there > q->size / 4)
+			return;
+		last = there;
+	}
 }
 
 /* Told of each message that was waited for: whether others were behind it. */
@@ -77,7 +78,7 @@ static bool spin(pgbgw_mq *q)
 {
 	int looks = pgi_mq_looks(q);
 
-	if (looks > LONG_REST && q->want == LENGTH_WORD && !q->collecting)
+	if (looks > LAST_REST && q->want == LENGTH_WORD && !q->collecting)
 		rest(q);
 	for (int i = looks; i > 0; i--) {
 		if (atomic_load_explicit(q->written, memory_order_acquire) - q->total >= q->want ||
