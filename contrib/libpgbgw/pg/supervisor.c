@@ -96,7 +96,11 @@ bool registration_is_text(const char *name)
 
 static void fill(const BackgroundWorker *w, pgbgw_definition *d, struct names *names)
 {
-	d->name = registration_text(w->bgw_name, names->name);
+	registration_text(w->bgw_name, names->name);
+	for (unsigned char *p = (unsigned char *)names->name; *p; p++)
+		if (*p >= 0x80) /* as in the server's title and log (BGW-020); of those in _PG_init it shows every byte */
+			*p = '?';
+	d->name = names->name;
 	d->type = registration_text(w->bgw_type, names->type);
 	d->flags = (uint32)w->bgw_flags;
 	d->start_time = (uint32)w->bgw_start_time + 1;

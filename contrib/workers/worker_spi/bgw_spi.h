@@ -33,6 +33,7 @@ extern PGDLLEXPORT void bgw_spi_probe_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_shared_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_pipeline_main(Datum arg);
 extern PGDLLEXPORT void bgw_spi_child_main(Datum arg);
+extern PGDLLEXPORT void bgw_spi_row_main(Datum arg);
 
 /* probe.c: one observation. */
 extern void saw(const char *subject, const char *format, ...) pg_attribute_printf(2, 3);
@@ -66,5 +67,6 @@ extern void probe_queues(void);
 extern void probe_together(void);
 extern void probe_tables(void);
 extern void probe_procedures(void);
+extern void probe_rows(void);
 
 #endif

@@ -90,6 +90,7 @@ void bgw_spi_shared_main(Datum arg)
 	probe_segments();
 	probe_queues();
 	probe_together();
+	probe_rows();
 	saw("end", "-");
 	write_down();
 	proc_exit(0);
