@@ -156,6 +156,7 @@ void errfinish(const char *filename, int lineno, const char *funcname)
 		InterruptHoldoffCount = 0;
 		QueryCancelHoldoffCount = 0;
 		CritSectionCount = 0;
+		unfinished = 0;
 		recursion--;
 		PG_RE_THROW();
 	}

@@ -134,9 +134,9 @@ void write_report(const ErrorData *e)
 	if (Log_error_verbosity >= PGERROR_VERBOSE && e->filename)
 		add_line(&out, e->elevel, "LOCATION",
 			 psprintf("%s, %s:%d", e->funcname ? e->funcname : "?", e->filename, e->lineno));
-	HOLD_INTERRUPTS(); /* the end of the process has a report of its own */
+	unfinished++; /* the end of the process has a report of its own */
 	write_all(out.data, (size_t)out.len);
-	RESUME_INTERRUPTS();
+	unfinished--;
 	pfree(out.data);
 }
 

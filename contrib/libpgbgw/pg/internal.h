@@ -35,15 +35,21 @@
 #endif
 
 /*
- * HELD calls something with interrupts held: what waits by itself, for the
- * supervisor or the server, and must not be left before it has its answer.
+ * HELD calls something that waits by itself, for the supervisor or the server,
+ * and must not be left before it has its answer: interrupts are held, and so is
+ * the SIGTERM of interrupt.c, which asks for less. An ERROR that was caught within
+ * has set both to 0.
  */
-#define HELD(call)                                           \
-	({                                                   \
-		uint32 before_ = InterruptHoldoffCount++;    \
-		__typeof__(call) held_ = (call);             \
-		InterruptHoldoffCount = before_; /* an ERROR that was caught within set it to 0 */ \
-		held_;                                       \
+extern volatile uint32 unfinished; /* interrupt.c: such calls */
+
+#define HELD(call)                                        \
+	({                                                \
+		uint32 held_ = InterruptHoldoffCount++;   \
+		uint32 unfinished_ = unfinished++;        \
+		__typeof__(call) result_ = (call);        \
+		unfinished = unfinished_;                 \
+		InterruptHoldoffCount = held_;            \
+		result_;                                  \
 	})
 
 /* memory.c */

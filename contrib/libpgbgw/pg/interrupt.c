@@ -7,8 +7,9 @@
  * Here the handler looks where it was called. In a module's own code, and
  * in a system call that waits, nothing is half done that the end of the process needs, and
  * it ends there. Anywhere else the request is kept: this library acts on it where it is
- * safe, and a timer repeats the signal until it has found the process in such a place.
- * Who holds interrupts (HOLD_INTERRUPTS, a critical section, an LWLock) is left alone meanwhile.
+ * safe, and a timer repeats the signal until it has found the process in such a place. A
+ * critical section is left alone meanwhile. HOLD_INTERRUPTS and LWLocks are not, as in PostgreSQL's
+ * handler: proc_exit releases the locks, and a worker that sleeps with one ends.
  */
 #include "internal.h"
 
@@ -34,6 +35,8 @@ static struct {
 	uintptr_t start, end;
 } code[MODULES_MAX];
 static volatile sig_atomic_t ncode;
+
+volatile uint32 unfinished;
 
 static volatile sig_atomic_t asked; /* SIGTERM came and has not been obeyed */
 
@@ -123,7 +126,7 @@ static void again(void)
 
 static bool may_end(void)
 {
-	return InterruptHoldoffCount == 0 && CritSectionCount == 0 && !proc_exit_inprogress;
+	return unfinished == 0 && CritSectionCount == 0 && !proc_exit_inprogress;
 }
 
 static void end(void)

@@ -16,9 +16,9 @@ static void pause_us(int us)
 {
 	struct timespec t = { us / 1000000, (long)(us % 1000000) * 1000 };
 
-	HOLD_INTERRUPTS();
+	unfinished++;
 	nanosleep(&t, NULL);
-	RESUME_INTERRUPTS();
+	unfinished--;
 }
 
 /* Spins, then sleeps for longer and longer. A holder that died has crashed the segment, and this process is about to go. */

@@ -102,6 +102,7 @@ static void failed(void)
 {
 	error_context_stack = NULL;
 	HOLD_INTERRUPTS();
+	unfinished++; /* SIGTERM that waited does not come before the report */
 	BackgroundWorkerUnblockSignals();
 	EmitErrorReport();
 	proc_exit(1);

@@ -18,6 +18,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/procsignal.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -259,6 +260,31 @@ static void canceled(const char *sql)
 	PG_END_TRY();
 }
 
+/* BGW-035: a worker that cannot start yet, on a standby. */
+static void unstarted(void)
+{
+	static const char *const statuses[] = { "started", "not yet started", "stopped" };
+	BackgroundWorkerHandle *h;
+	BackgroundWorker w = *MyBgworkerEntry;
+	pid_t pid;
+
+	pqsignal(SIGUSR1, procsignal_sigusr1_handler); /* else a server's worker sleeps through what it waits for */
+	strcpy(w.bgw_name, "unstarted");
+	strcpy(w.bgw_extra, "say:has started");
+	w.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	w.bgw_restart_time = BGW_NEVER_RESTART;
+	w.bgw_notify_pid = MyProcPid;
+	for (int i = 0; i < 2; i++) { /* the second one has the slot of the first, where there is only one */
+		if (!RegisterDynamicBackgroundWorker(&w, &h))
+			elog(FATAL, "no slot");
+		says(statuses[GetBackgroundWorkerPid(h, &pid)]);
+		TerminateBackgroundWorker(h);
+		says(statuses[WaitForBackgroundWorkerStartup(h, &pid)]);
+		says(statuses[WaitForBackgroundWorkerShutdown(h)]);
+	}
+	says("through");
+}
+
 static void connect_to(char *where)
 {
 	char *role = strchr(where, '/');
@@ -293,6 +319,10 @@ static void obey(char *word)
 		query(rest);
 	else if (strcmp(word, "canceled") == 0)
 		canceled(rest);
+	else if (strcmp(word, "unstarted") == 0)
+		unstarted();
+	else if (strcmp(word, "lock") == 0)
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	else if (strcmp(word, "work") == 0)
 		work();
 	else if (strcmp(word, "listen") == 0)
