@@ -16,6 +16,9 @@ type Backend interface {
 	// Register registers a dynamic worker; its owner is the caller if def's NotifyPid is unset or the caller's pid.
 	// Flags and RestartTime are present in def. Success means queued (BGW-027).
 	Register(ctx context.Context, c Caller, def Definition, flags RegisterFlags) (Handle, error)
+	// RegisterAll is Register for each of defs, in their order, and returns as many answers. An error is of the whole call,
+	// and then nothing is registered.
+	RegisterAll(ctx context.Context, c Caller, defs []Definition, flags RegisterFlags) ([]Registration, error)
 	// Instantiate registers a worker from a template. overrides holds only the keys that the caller set.
 	Instantiate(ctx context.Context, c Caller, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error)
 

@@ -52,6 +52,13 @@ func (c *Client) RegisterDynamicBackgroundWorker(ctx context.Context, def Defini
 	return c.register(ctx, "RegisterDynamicBackgroundWorker", def, uint64(flags))
 }
 
+// RegisterDynamicBackgroundWorkers registers many workers, MaxRegistrations at most, with one call, and returns an answer
+// for each. An error is of the call: nothing is registered. For more, and where all definitions are longer than a message
+// may be, it is to be called again.
+func (c *Client) RegisterDynamicBackgroundWorkers(ctx context.Context, defs []Definition, flags RegisterFlags) ([]Registration, error) {
+	return c.registerAll(ctx, defs, flags)
+}
+
 // Instantiate registers a worker from a template.
 func (c *Client) Instantiate(ctx context.Context, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error) {
 	return c.register(ctx, "Instantiate", template, argument, overrides, uint64(flags))

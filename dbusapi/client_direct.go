@@ -2,6 +2,7 @@ package dbusapi
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/godbus/dbus/v5"
@@ -53,6 +54,32 @@ func (c *Client) register(ctx context.Context, member string, args ...any) (Hand
 		return Handle{}, Errorf(ErrorFailed, "%s was answered with %q, not with a handle", member, bounded(a.signature, maxName))
 	}
 	return ParseHandle(path)
+}
+
+// registerAll is RegisterDynamicBackgroundWorkers.
+func (c *Client) registerAll(ctx context.Context, defs []Definition, flags RegisterFlags) ([]Registration, error) {
+	const member = "RegisterDynamicBackgroundWorkers"
+	a, err := c.direct(ctx, member, 0, defs, uint64(flags))
+	if err != nil {
+		return nil, err
+	}
+	r := reader{text: a.body, big: a.big}
+	answers := make([]Registration, 0, len(defs))
+	for end := r.array(8); r.within(end); {
+		r.align(8)
+		path, name, text := dbus.ObjectPath(r.string()), r.string(), r.string()
+		var one Registration
+		if name != "" {
+			one.Err = &Error{Name: strings.Clone(name), Message: strings.Clone(text)}
+		} else if one.Handle, err = ParseHandle(path); err != nil {
+			r.bad = true
+		}
+		answers = append(answers, one)
+	}
+	if a.signature != "a(oss)" || r.bad || len(answers) != len(defs) {
+		return nil, Errorf(ErrorFailed, "%s was answered with %q, not with an answer for each worker", member, bounded(a.signature, maxName))
+	}
+	return answers, nil
 }
 
 // direct calls a method of the manager and waits for the answer, for ctx, or for the end of the connection.

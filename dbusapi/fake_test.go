@@ -3,6 +3,7 @@ package dbusapi
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 )
 
@@ -113,6 +114,22 @@ func (f *fake) register(ctx context.Context, c Caller, method string, def Defini
 
 func (f *fake) Register(ctx context.Context, c Caller, def Definition, flags RegisterFlags) (Handle, error) {
 	return f.register(ctx, c, "Register", def, flags)
+}
+
+// RegisterAll registers one after the other; one named "refused" is.
+func (f *fake) RegisterAll(ctx context.Context, c Caller, defs []Definition, flags RegisterFlags) ([]Registration, error) {
+	if err := f.note(ctx, c, "RegisterAll", strconv.Itoa(len(defs))); err != nil {
+		return nil, err
+	}
+	answers := make([]Registration, len(defs))
+	for i, def := range defs {
+		if def.Name == "refused" {
+			answers[i].Err = Errorf(ErrorNoFreeSlot, "no free slot for %q", def.Name)
+			continue
+		}
+		answers[i].Handle, answers[i].Err = f.register(ctx, c, "Register", def, flags)
+	}
+	return answers, nil
 }
 
 func (f *fake) Instantiate(ctx context.Context, c Caller, template, argument string, overrides Definition, flags RegisterFlags) (Handle, error) {

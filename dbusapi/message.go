@@ -105,12 +105,39 @@ func encodeBody(args []any) (signature string, b []byte, err error) {
 			kinds, b = append(kinds, 't'), binary.LittleEndian.AppendUint64(padded(b, 8), v)
 		case Definition:
 			kinds, b = append(kinds, "a{sv}"...), appendDefinition(b, &v)
+		case []Definition:
+			kinds, b = append(kinds, "aa{sv}"...), appendArray(b, 4, func(b []byte) []byte {
+				for i := range v {
+					b = appendDefinition(b, &v[i])
+				}
+				return b
+			})
+		case []Registration:
+			kinds, b = append(kinds, "a(oss)"...), appendArray(b, 8, func(b []byte) []byte {
+				for _, a := range v {
+					b = appendRegistration(b, a)
+				}
+				return b
+			})
 		default:
 			return libraryBody(args)
 		}
 	}
 	return string(kinds), b, nil
 }
+
+// appendRegistration appends the (oss) of one of many registrations.
+func appendRegistration(b []byte, a Registration) []byte {
+	path, name, text := a.Handle.Path(), "", ""
+	if a.Err != nil {
+		e := toBus(a.Err)
+		path, name, text = "/", e.Name, clean(e.Error(), maxRegistrationText)
+	}
+	return appendString(appendString(appendString(padded(b, 8), string(path)), name), text)
+}
+
+// maxRegistrationText bounds the message of one refusal among many, in bytes.
+const maxRegistrationText = 1024
 
 // appendDefinition appends the a{sv} of the keys in d.Set.
 func appendDefinition(b []byte, d *Definition) []byte {

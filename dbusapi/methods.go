@@ -2,7 +2,6 @@ package dbusapi
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ var methods map[string]func(*request) ([]any, error)
 func init() {
 	methods = map[string]func(*request) ([]any, error){
 		ManagerInterface + ".RegisterDynamicBackgroundWorker":       (*request).registerWorker,
+		ManagerInterface + ".RegisterDynamicBackgroundWorkers":      (*request).registerWorkers,
 		ManagerInterface + ".Instantiate":                           (*request).instantiate,
 		ManagerInterface + ".GetBackgroundWorkerPid":                (*request).getPid,
 		ManagerInterface + ".WaitForBackgroundWorkerStartup":        (*request).waitStartup,
@@ -51,56 +51,6 @@ func init() {
 			m.run = methods[i.name+"."+name]
 			i.methods[name] = m
 		}
-	}
-}
-
-func (r *request) registerWorker() ([]any, error) {
-	def := r.args[0].(Definition)
-	if err := def.require(KeyFlags | KeyRestartTime); err != nil {
-		return nil, err
-	}
-	return r.registration(r.args[1].(uint64), func(c Caller, flags RegisterFlags) (Handle, error) {
-		return r.server.backend.Register(r, c, def, flags)
-	})
-}
-
-func (r *request) instantiate() ([]any, error) {
-	template, argument, overrides := r.args[0].(string), r.args[1].(string), r.args[2].(Definition)
-	for i, text := range []string{template, argument} {
-		if len(text) > maxText {
-			return nil, Errorf(ErrorInvalidArgs, "%s: %d bytes are too long, at most %d", []string{"template", "argument"}[i], len(text), maxText)
-		}
-	}
-	return r.registration(r.args[3].(uint64), func(c Caller, flags RegisterFlags) (Handle, error) {
-		return r.server.backend.Instantiate(r, c, template, argument, overrides, flags)
-	})
-}
-
-// registration calls register with the caller as future owner and returns the handle.
-func (r *request) registration(bits uint64, register func(Caller, RegisterFlags) (Handle, error)) ([]any, error) {
-	if unknown := bits &^ uint64(RegisterSignalCaller); unknown != 0 {
-		return nil, Errorf(ErrorInvalidArgs, "flags: %#x has unknown bits; known is 0x1, a signal to the caller", bits)
-	}
-	caller, flags := r.caller, RegisterFlags(bits)
-	if flags&RegisterSignalCaller != 0 {
-		var err error
-		if caller.PIDFD, err = r.session.openCaller(r, caller); err != nil {
-			return nil, err
-		}
-	}
-	taken := false
-	defer func() { closeUnless(taken, caller.PIDFD) }() // also after a panic
-	h, err := r.session.register(r.peer, func() (Handle, error) { return register(caller, flags) })
-	if err != nil {
-		return nil, err
-	}
-	taken = true
-	return []any{h.Path()}, nil
-}
-
-func closeUnless(taken bool, file *os.File) {
-	if !taken && file != nil {
-		_ = file.Close()
 	}
 }
 

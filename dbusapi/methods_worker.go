@@ -13,8 +13,10 @@ func (r *request) start() ([]any, error) {
 	if err := r.noFlags(); err != nil {
 		return nil, err
 	}
-	h, err := r.session.register(r.peer, func() (Handle, error) {
-		return r.server.backend.Start(r, r.caller, r.node.handle)
+	var h Handle
+	err := r.session.register(r.peer, func() (_ bool, err error) {
+		h, err = r.server.backend.Start(r, r.caller, r.node.handle)
+		return err == nil, err
 	})
 	return []any{h.Path()}, err
 }

@@ -128,21 +128,21 @@ func (s *session) subscribe(p *peer, on bool) {
 // listeners returns how many connections have subscribed.
 func (s *session) listeners() int { return int(s.subscribers.Load()) }
 
-// register runs f, which may make p an owner. If p leaves meanwhile the Backend hears of it after f; if the session
-// ends, BusLost comes after f.
-func (s *session) register(p *peer, f func() (Handle, error)) (Handle, error) {
+// register runs f, which may make p an owner, and says whether it has. If p leaves meanwhile the Backend hears of it after
+// f; if the session ends, BusLost comes after f.
+func (s *session) register(p *peer, f func() (bool, error)) error {
 	s.mu.Lock()
 	if s.ended || p.gone {
 		s.mu.Unlock()
-		return Handle{}, Errorf(ErrorFailed, "the caller has left the bus")
+		return Errorf(ErrorFailed, "the caller has left the bus")
 	}
 	s.registering.Add(1)
 	s.mu.Unlock()
 	defer s.registering.Done()
 
-	h, err := f()
-	if err != nil {
-		return Handle{}, err
+	owns, err := f()
+	if !owns {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +150,7 @@ func (s *session) register(p *peer, f func() (Handle, error)) (Handle, error) {
 	if p.gone {
 		s.gone.add(func() { s.server.backend.OwnerGone(p.name) })
 	}
-	return h, nil
+	return err
 }
 
 // watchOwner: see Server.WatchOwner.

@@ -159,6 +159,28 @@ func (r *reader) definition() (Definition, error) {
 	return d, nil
 }
 
+// definitionRead is one of many definitions: what it says, or what is wrong with it.
+type definitionRead struct {
+	def Definition
+	err error
+}
+
+// definitions reads the aa{sv} of many registrations. One that is wrong is passed over.
+func (r *reader) definitions() []definitionRead {
+	all := []definitionRead{}
+	for end := r.array(4); r.within(end); {
+		begin := *r
+		d, err := r.definition()
+		if err != nil {
+			*r = begin
+			last := r.array(8)
+			r.take(last - r.pos)
+		}
+		all = append(all, definitionRead{d, err})
+	}
+	return all
+}
+
 // fieldsByName is fields, with what the reader needs at hand.
 var fieldsByName = maps.Collect(func(yield func(string, namedField) bool) {
 	for _, f := range fields {
@@ -171,8 +193,8 @@ type namedField struct {
 	wireType string
 }
 
-// arguments reads a call's body, whose signature is one from the XML: a Definition for each a{sv}, and nil for a variant,
-// which no method looks at. The error is of the first argument that is wrong.
+// arguments reads a call's body, whose signature is one from the XML: a Definition for each a{sv}, a
+// []definitionRead for an aa{sv}, and nil for a variant, which no method looks at. The error is of the first argument that is wrong.
 func (r *reader) arguments(signature string) ([]any, error) {
 	if signature == "" {
 		return nil, nil
@@ -206,6 +228,8 @@ func (r *reader) argument(kind string) (any, error) {
 		return r.uint64(), nil
 	case "a{sv}":
 		return r.definition()
+	case "aa{sv}":
+		return r.definitions(), nil
 	case "v":
 		r.skip("v", 0)
 		return nil, nil

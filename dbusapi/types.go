@@ -13,8 +13,18 @@ const (
 	StatusPostmasterDied Status = "postmaster_died" // BGWH_POSTMASTER_DIED
 )
 
-// RegisterFlags is the flags argument of RegisterDynamicBackgroundWorker and Instantiate. Unknown bits are refused.
+// RegisterFlags is the flags argument of RegisterDynamicBackgroundWorker, its plural and Instantiate. Unknown bits are
+// refused.
 type RegisterFlags uint64
+
+// Registration is what has become of one definition of RegisterDynamicBackgroundWorkers.
+type Registration struct {
+	Handle Handle // of the worker, zero if Err is not nil
+	Err    error  // why it is not registered
+}
+
+// MaxRegistrations is how many definitions one RegisterDynamicBackgroundWorkers may have.
+const MaxRegistrations = 1024
 
 // RegisterSignalCaller asks for SIGUSR1 to the calling process beside each notification, as PostgreSQL sends it.
 const RegisterSignalCaller RegisterFlags = 1 << 0
@@ -36,7 +46,7 @@ type Caller struct {
 	PID  uint32 // of the process when it connected, 0 when the broker does not say
 
 	// PIDFD refers to that very process. It is set only in a registration with RegisterSignalCaller. A Backend that
-	// returns success owns it from then on; after an error the Server closes it.
+	// returns success, of many registrations for one at least, owns it from then on; otherwise the Server closes it.
 	PIDFD *os.File
 }
 

@@ -153,6 +153,7 @@ func argsFor(t *testing.T, path dbus.ObjectPath, name string) []any {
 	zero := uint64(0)
 	args, ok := map[string][]any{
 		ManagerInterface + ".RegisterDynamicBackgroundWorker":       {EncodeDefinition(Definition{Set: KeyFlags | KeyRestartTime}), zero},
+		ManagerInterface + ".RegisterDynamicBackgroundWorkers":      {[]map[string]dbus.Variant{none}, zero},
 		ManagerInterface + ".Instantiate":                           {"t", "a", none, zero},
 		ManagerInterface + ".GetBackgroundWorkerPid":                {h},
 		ManagerInterface + ".WaitForBackgroundWorkerStartup":        {h, zero},

@@ -213,6 +213,14 @@ func (d *daemon) Register(ctx context.Context, c dbusapi.Caller, def dbusapi.Def
 	return d.add(def, "", def.Name), nil
 }
 
+func (d *daemon) RegisterAll(ctx context.Context, c dbusapi.Caller, defs []dbusapi.Definition, flags dbusapi.RegisterFlags) ([]dbusapi.Registration, error) {
+	answers := make([]dbusapi.Registration, len(defs))
+	for i, def := range defs {
+		answers[i].Handle, answers[i].Err = d.Register(ctx, c, def, flags)
+	}
+	return answers, nil
+}
+
 func (d *daemon) Instantiate(_ context.Context, c dbusapi.Caller, template, argument string, over dbusapi.Definition, _ dbusapi.RegisterFlags) (handle, error) {
 	if err := d.decide(c, policy.Instantiate); err != nil {
 		return handle{}, err

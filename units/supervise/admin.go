@@ -16,6 +16,16 @@ func (t *table) onRegister(w *units.Worker, o Owner) (units.Handle, error) {
 	return e.handle, nil
 }
 
+// onRegisterAll registers what can be registered: one that cannot be takes
+// nothing from the others.
+func (t *table) onRegisterAll(all []Registrant) []registered {
+	answers := make([]registered, len(all))
+	for i, r := range all {
+		answers[i].handle, answers[i].err = t.onRegister(r.Worker, r.Owner)
+	}
+	return answers
+}
+
 func (t *table) onRequest(r request) error {
 	e := t.find(r.handle)
 	if e == nil {

@@ -66,6 +66,12 @@ type (
 		reply  chan registered
 	}
 
+	// registerAll is many of these at once, answered in their order.
+	registerAll struct {
+		all   []Registrant
+		reply chan []registered
+	}
+
 	// request is one of an administrator's or owner's verbs on a handle.
 	request struct {
 		verb   verb

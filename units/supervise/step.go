@@ -40,6 +40,8 @@ func (t *table) step(now time.Time, ev event) []effect {
 	case register:
 		h, err := t.onRegister(ev.worker, ev.owner)
 		t.do(reply[registered]{"register", ev.reply, registered{h, err}})
+	case registerAll:
+		t.do(reply[[]registered]{"register", ev.reply, t.onRegisterAll(ev.all)})
 	case request:
 		t.answer(ev.reply, ev.verb.String(), t.onRequest(ev))
 	case forDatabase:

@@ -53,6 +53,30 @@ func (s *Supervisor) Register(w *units.Worker, o Owner) (units.Handle, error) {
 	return units.Handle{}, ErrShuttingDown
 }
 
+// A Registrant is a worker to be registered, valid and with its defaults, and
+// its owner to be.
+type Registrant struct {
+	Worker *units.Worker
+	Owner  Owner
+}
+
+// RegisterAll is Register for each of all, in their order and with nothing in
+// between: of n free slots the first n get one. It returns a handle or an error
+// for each.
+func (s *Supervisor) RegisterAll(all []Registrant) ([]units.Handle, []error) {
+	r := make(chan []registered, 1)
+	handles, errs := make([]units.Handle, len(all)), make([]error, len(all))
+	answers, ok := ask(s, registerAll{all, r}, r)
+	for i := range all {
+		if !ok {
+			errs[i] = ErrShuttingDown
+			continue
+		}
+		handles[i], errs[i] = answers[i].handle, answers[i].err
+	}
+	return handles, errs
+}
+
 // Terminate unregisters a worker and ends its process; a stale handle is no
 // error (BGW-033, BGW-034).
 func (s *Supervisor) Terminate(h units.Handle) error { return s.request(verbTerminate, h, 0) }

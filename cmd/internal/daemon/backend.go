@@ -45,34 +45,79 @@ func (b backend) Instantiate(_ context.Context, c dbusapi.Caller, template, argu
 	return b.register(c, w, over, flags)
 }
 
-// register makes the caller the owner, unless it said NotifyPid 0; any other
-// pid is accepted and not notified (BGW-047): nobody is made to hear of a
-// worker who did not ask.
+// RegisterAll implements dbusapi.Backend.
+func (b backend) RegisterAll(_ context.Context, c dbusapi.Caller, defs []dbusapi.Definition, flags dbusapi.RegisterFlags) ([]dbusapi.Registration, error) {
+	if err := b.allow(c, policy.Register); err != nil {
+		return nil, err
+	}
+	answers := make([]dbusapi.Registration, len(defs))
+	all, of := make([]supervise.Registrant, 0, len(defs)), make([]int, 0, len(defs)) // and where their answers go
+	for i, def := range defs {
+		w, err := b.d.workerOf(def)
+		if err == nil {
+			var o supervise.Owner
+			if o, err = b.owner(c, def, flags); err == nil {
+				all, of = append(all, supervise.Registrant{Worker: w, Owner: o}), append(of, i)
+			}
+		}
+		answers[i].Err = err
+	}
+	signal := false
+	handles, errs := b.d.supervisor.RegisterAll(all)
+	for k, err := range errs {
+		answers[of[k]] = dbusapi.Registration{Handle: dbusapi.Handle(handles[k]), Err: busError(err)}
+		b.settle(c, all[k].Owner, err)
+		signal = signal || err == nil && all[k].Owner.Signal
+	}
+	if signal {
+		c.PIDFD.Close() // owners has its own
+	}
+	return answers, nil
+}
+
+// register registers one worker.
 func (b backend) register(c dbusapi.Caller, w *units.Worker, def dbusapi.Definition, flags dbusapi.RegisterFlags) (dbusapi.Handle, error) {
+	o, err := b.owner(c, def, flags)
+	if err != nil {
+		return dbusapi.Handle{}, err
+	}
+	h, err := b.d.supervisor.Register(w, o)
+	b.settle(c, o, err)
+	if err != nil {
+		return dbusapi.Handle{}, busError(err)
+	}
+	if o.Signal {
+		c.PIDFD.Close() // owners has its own
+	}
+	return dbusapi.Handle(h), nil
+}
+
+// owner makes the caller the owner, unless it said NotifyPid 0; any other
+// pid is accepted and not notified (BGW-047): nobody is made to hear of a
+// worker who did not ask. settle must follow when the registration was tried.
+func (b backend) owner(c dbusapi.Caller, def dbusapi.Definition, flags dbusapi.RegisterFlags) (supervise.Owner, error) {
 	o := supervise.Owner{UID: c.UID}
 	if !def.Set.Has(dbusapi.KeyNotifyPid) || def.NotifyPid == c.PID && c.PID != 0 {
 		o.Kind, o.Bus, o.Pid = supervise.BusOwner, c.Name, c.PID
 	}
-	if flags&dbusapi.RegisterSignalCaller != 0 {
-		if o.Kind == supervise.NoOwner {
-			return dbusapi.Handle{}, invalid("flags: a signal was asked for, but NotifyPid does not name the caller")
-		}
-		if err := b.d.owners.add(c.Name, c.PIDFD); err != nil { // before the first start can be told
-			return dbusapi.Handle{}, err
-		}
-		o.Signal = true
+	if flags&dbusapi.RegisterSignalCaller == 0 {
+		return o, nil
 	}
-	h, err := b.d.supervisor.Register(w, o)
-	switch {
-	case err != nil && o.Signal:
+	if o.Kind == supervise.NoOwner {
+		return o, invalid("flags: a signal was asked for, but NotifyPid does not name the caller")
+	}
+	if err := b.d.owners.add(c.Name, c.PIDFD); err != nil { // before the first start can be told
+		return o, err
+	}
+	o.Signal = true
+	return o, nil
+}
+
+// settle forgets the signal to an owner whose registration has failed with err.
+func (b backend) settle(c dbusapi.Caller, o supervise.Owner, err error) {
+	if err != nil && o.Signal {
 		b.d.owners.remove(c.Name)
-		return dbusapi.Handle{}, busError(err)
-	case err != nil:
-		return dbusapi.Handle{}, busError(err)
-	case o.Signal:
-		c.PIDFD.Close() // owners has its own
 	}
-	return dbusapi.Handle(h), nil
 }
 
 // Worker implements dbusapi.Backend.
