@@ -86,19 +86,22 @@ struct birth {
 	const struct request *r;
 	const struct inherited *in;
 	int ruleset;
+	const struct heir *heir;
 };
 
 static void born(void *arg)
 {
 	const struct birth *b = arg;
 
+	if (b->heir)
+		pool_pass(b->heir);
 	child_run(b->r, b->in, b->ruleset);
 }
 
-int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack)
+int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack, const struct heir *heir)
 {
 	struct clone_args args = { .flags = CLONE_PARENT };
-	struct birth b = { r, in, ruleset };
+	struct birth b = { r, in, ruleset, stack ? heir : NULL };
 	sigset_t all, before;
 	int error;
 	long pid;

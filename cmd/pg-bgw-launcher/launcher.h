@@ -2,6 +2,7 @@
 #ifndef PGBGW_LAUNCHER_H
 #define PGBGW_LAUNCHER_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,7 +60,9 @@ enum {
  * that was never used is none.
  */
 struct seat {
-	int taken; /* pool.c's */
+	int taken; /* pool.c's, and the next two */
+	_Atomic uint32_t turn; /* number of the newest that it was given */
+	_Atomic uint32_t took; /* and of the newest that it has taken */
 	int fds[FDS_ROOM];
 	char *pointers[POINTERS_MAX + 2];
 	_Alignas(16) char stack[STACK_SIZE];
@@ -88,24 +91,40 @@ int needs_oom_score(const struct request *r, const struct inherited *in);
 /* must_copy says whether the child of r cannot share the launcher's memory. */
 int must_copy(const struct request *r, const struct inherited *in);
 
+/* An heir is the thread that is to be given the turn. */
+struct heir {
+	struct seat *seat; /* NULL: nobody */
+	uint32_t turn;
+};
+
 /*
  * fork_worker makes the child of r, a child of this process's parent, which
- * never returns. With a stack, STACK_SIZE bytes, it shares our memory and this
- * waits until it has executed its program or died; with NULL it is a copy. 0 or
- * an errno: then there is no child.
+ * never returns. With a stack, STACK_SIZE bytes, it shares our memory, gives the
+ * turn to heir, and this waits until it has executed its program or died; with
+ * NULL it is a copy. 0 or an errno: then there is no child.
  */
-int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack);
+int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack, const struct heir *heir);
 
-/* pool_run has serve called in the active thread, again and again, and never returns. */
-_Noreturn void pool_run(void (*serve)(struct seat *));
+/*
+ * pool_run has serve called in the active thread, for one request after the
+ * other, until it says 0, and never returns.
+ */
+_Noreturn void pool_run(int (*serve)(struct seat *));
 
 /*
  * pool_enter says whether the active thread may wait for a child: another stands
- * by. pool_leave must follow when it has waited, and then says whether the thread of s still is
- * the active one; if not, serve must return at once.
+ * by. With more, there are more requests, and who is to receive them while it
+ * waits goes to heir. pool_leave must follow when it has waited, and then says
+ * whether the thread of s has not been replaced; serve must return that, at once.
  */
-int pool_enter(void);
-int pool_leave(struct seat *s);
+int pool_enter(int more, struct heir *heir);
+int pool_leave(struct seat *s, const struct heir *heir);
+
+/*
+ * pool_pass gives the turn to heir: by the child that it was meant for, and again
+ * by the thread that has waited for it. It makes system calls and takes no lock.
+ */
+void pool_pass(const struct heir *heir);
 
 /* child_run never returns: it executes the program of r or reports on r->status what failed. */
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);

@@ -218,7 +218,7 @@ static int fork_one(char *stack, char *program, const char *dir, enum step step)
 	struct request r = { .status = pair[1], .cgroup = -1, .files = files, .targets = targets, .ntargets = 1,
 		.umask = 022, .dir = dir, .argv = argv, .envp = envp };
 	errno = 0;
-	error = fork_worker(&r, &in, -1, stack);
+	error = fork_worker(&r, &in, -1, stack, NULL);
 	if (error || fcntl(pair[1], F_GETFD) < 0) /* the child has closed its own copy */
 		return 2;
 	close(pair[1]);
@@ -253,11 +253,12 @@ static int fork_both(void)
 static atomic_int hung, let_go;
 static int hold[2];
 
-static void hang_or_finish(struct seat *s)
+static int hang_or_finish(struct seat *s)
 {
+	struct heir nobody;
 	char c;
 
-	while (!pool_enter()) { /* all hang but us: nobody is left to stand by */
+	while (!pool_enter(0, &nobody)) { /* all hang but us: nobody is left to stand by */
 		if (atomic_load(&hung) < SEATS - 1)
 			_exit(1);
 		if (!atomic_exchange(&let_go, 1))
@@ -265,13 +266,14 @@ static void hang_or_finish(struct seat *s)
 		sched_yield();
 	}
 	if (atomic_load(&let_go)) { /* somebody stands by again */
-		if (!pool_leave(s))
-			return; /* it took us long; the next one ends the test */
+		if (!pool_leave(s, &nobody))
+			return 0; /* it took us long; the next one ends the test */
 		_exit(0);
 	}
 	atomic_fetch_add(&hung, 1);
-	if (read(hold[0], &c, 1) != 0 || pool_leave(s))
+	if (read(hold[0], &c, 1) != 0 || pool_leave(s, &nobody))
 		_exit(2); /* a thread that hung is not the active one any more */
+	return 0;
 }
 
 static int threads(void)
@@ -280,6 +282,41 @@ static int threads(void)
 	if (pipe(hold))
 		return 1;
 	pool_run(hang_or_finish);
+}
+
+/*
+ * The turn goes from one thread to the other, never to two, and is never lost: neither
+ * where a child is killed before it gives it, every third here, nor where its
+ * thread gives it once more.
+ */
+static atomic_int in_turn, served, passed;
+
+static int take_turns(struct seat *s)
+{
+	struct heir heir;
+	int n = atomic_fetch_add(&served, 1), stays;
+
+	if (atomic_fetch_add(&in_turn, 1))
+		_exit(1);
+	if (atomic_load(&passed) > 2000)
+		_exit(0);
+	stays = pool_enter(1, &heir);
+	atomic_fetch_sub(&in_turn, 1);
+	if (!stays)
+		return 1;
+	atomic_fetch_add(&passed, heir.seat != NULL);
+	if (n % 3)
+		pool_pass(&heir);
+	sched_yield();
+	stays = pool_leave(s, &heir);
+	pool_pass(&heir);
+	return stays;
+}
+
+static int turns(void)
+{
+	alarm(60);
+	pool_run(take_turns);
 }
 
 static void in_child(int (*test)(void), const char *name)
@@ -338,6 +375,7 @@ int main(int argc, char **argv)
 	in_child(shuffle, "shuffle");
 	in_child(signals, "signals");
 	in_child(threads, "threads");
+	in_child(turns, "turns");
 	test_must_copy();
 	in_child(fork_both, "fork_both");
 	return failures != 0;

@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -83,26 +84,38 @@ static void close_all(const int *fds, size_t n)
 	}
 }
 
-/* start makes the child of r. *active says whether this thread is to go on. 0 or an errno. */
-static int start(struct seat *s, const struct request *r, int *active)
+/* waiting says whether more requests have come. */
+static int waiting(void)
+{
+	int bytes = 0;
+
+	return !ioctl(SOCKET, FIONREAD, &bytes) && bytes > 0;
+}
+
+/*
+ * start makes the child of r. heir is who is to have the turn, unless the child has
+ * given it; *stays says whether this thread has not been replaced. 0 or an errno.
+ */
+static int start(struct seat *s, const struct request *r, struct heir *heir, int *stays)
 {
 	int error;
 
-	if (must_copy(r, &inherited) || !pool_enter())
-		return fork_worker(r, &inherited, ruleset, NULL);
-	error = fork_worker(r, &inherited, ruleset, s->stack);
-	*active = pool_leave(s);
+	if (must_copy(r, &inherited) || !pool_enter(waiting(), heir))
+		return fork_worker(r, &inherited, ruleset, NULL, NULL);
+	error = fork_worker(r, &inherited, ruleset, s->stack, heir);
+	*stays = pool_leave(s, heir);
 	return error;
 }
 
-/* serve_one handles one packet and says whether this thread is to go on. */
-static int serve_one(struct seat *s)
+/* serve handles one packet and says whether this thread is to go on. */
+static int serve(struct seat *s)
 {
 	enum step step = STEP_RECEIVE;
+	struct heir heir = { .seat = NULL };
 	int own[FDS_ROOM]; /* a child that shares our memory moves those of its request */
 	struct request r;
 	size_t nfds;
-	int error, active = 1;
+	int error, stays = 1;
 	ssize_t n = receive(s, &nfds, &error);
 
 	if (n <= 0)
@@ -114,18 +127,13 @@ static int serve_one(struct seat *s)
 	}
 	if (!error) {
 		step = STEP_CLONE;
-		error = start(s, &r, &active);
+		error = start(s, &r, &heir, &stays);
 	}
 	if (error && nfds)
 		report(own[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
 	close_all(own, nfds); /* the status pipe as well: from here on only the child holds it */
-	return active;
-}
-
-static void serve(struct seat *s)
-{
-	while (serve_one(s))
-		;
+	pool_pass(&heir);
+	return stays;
 }
 
 /*
