@@ -14,7 +14,7 @@ import (
 // make creates the cgroup of worker id with its limits and opens it for clone3.
 func (c *Cgroups) make(id string, limits map[string]string) (fd int, err error) {
 	name := workerPrefix + id
-	if err := unix.Mkdirat(c.dir, name, 0o755); err != nil {
+	if err := mkdirat(c.dir, name, 0o755); err != nil {
 		if err == unix.EEXIST {
 			return -1, &SpecError{ID: id, Field: "ID", Why: "is that of a worker which has not ended"}
 		}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +22,18 @@ type Poller struct {
 	entries map[int32]entry
 	last    int32 // generation given out last
 	closed  bool
+
+	starts atomic.Int32 // that are under way
 }
+
+// While more than manyStarts are under way, events are gathered for gatherTime: what
+// a hundred starts say one by one costs as much as what it is about, and takes the
+// processors from them. So whoever waits for one of them or for an exit is told
+// later by as much.
+const (
+	manyStarts = 8
+	gatherTime = time.Millisecond
+)
 
 // An entry is what a descriptor is waited for. Descriptor numbers are used again at
 // once, so an event carries the generation too, and one for an entry that has been
@@ -138,6 +151,9 @@ func (p *Poller) run() {
 			if f := p.find(ev); f != nil {
 				f(ev.Events)
 			}
+		}
+		if p.starts.Load() > manyStarts {
+			time.Sleep(gatherTime)
 		}
 	}
 }

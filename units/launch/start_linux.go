@@ -214,6 +214,7 @@ func (p *Process) openStatus(st *start) (write int, err error) {
 		unix.Close(pipe[1])
 		return -1, err
 	}
+	p.l.poller.starts.Add(1)
 	return pipe[1], nil
 }
 
@@ -311,6 +312,7 @@ func (p *Process) onStatus(events uint32) {
 	var b [4 * reportSize]byte
 	n, _ := unix.Read(st.status, b[:])
 	p.l.poller.Discard(st.status)
+	p.l.poller.starts.Add(-1)
 	st.status = -1
 	pid, step, errno := decodeReports(b[:max(n, 0)])
 	if pid != 0 {

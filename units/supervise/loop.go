@@ -62,6 +62,7 @@ func (s *Supervisor) step(ev event) {
 	for _, e := range s.table.step(time.Now(), ev) {
 		s.hand(e)
 	}
+	s.news.starting(s.table.starting > 0)
 }
 
 // hand gives e to the queue that does it. Nothing here blocks.

@@ -162,10 +162,12 @@ func (t *table) countStarting(e *entry, on bool) {
 	if e.counted != nil {
 		e.counted.starting--
 		e.counted = nil
+		t.starting--
 	}
 	if on {
 		e.counted = e.server
 		e.server.starting++
+		t.starting++
 	}
 }
 

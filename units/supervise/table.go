@@ -105,6 +105,7 @@ type table struct {
 	used        int // slots in use
 	parallel    int // registrations with ClassParallel (BGW-118)
 	live        int // Starting, Running and Stopping
+	starting    int // Starting
 	seq         uint64
 	labels      map[string]*static
 	servers     []*server // few, in the order in which they were named
