@@ -241,10 +241,10 @@ func TestSwitches(t *testing.T) {
 // Some ways of pg-bgw are measured only where they matter.
 func TestThose(t *testing.T) {
 	var r runner
-	for _, w := range []way{byTemplate, byBus, byControl} {
+	for _, w := range []way{byTemplate, byBus, byList, byControl} {
 		r.peers = append(r.peers, newPgbgw(w)(seat{}))
 	}
-	for scenario, want := range map[string]int{"register": 3, "up100": 3, "terminate": 2, "restart": 1, "idle": 1} {
+	for scenario, want := range map[string]int{"register": 3, "up100": 4, "terminate": 2, "restart": 1, "idle": 1} {
 		if got := len(r.those(scenario)); got != want {
 			t.Errorf("%s is measured in %d ways, want %d", scenario, got, want)
 		}

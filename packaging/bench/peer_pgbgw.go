@@ -255,6 +255,10 @@ func (p *pgbgw) start(ctx context.Context, first, n int) (int64, error) {
 		return p.book.at(first).asked, err
 	}
 	p.drain()
+	if p.way == byList {
+		t := monotonic()
+		return t, p.registerList(ctx, first, n)
+	}
 	handles := make([]dbusapi.Handle, n)
 	t := monotonic()
 	err := pipelined(ctx, n, func(ctx context.Context, k int) (err error) {

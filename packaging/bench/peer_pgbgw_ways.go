@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,6 +20,8 @@ const (
 	byTemplate way = iota
 	// byBus registers whatever the caller says, without a sandbox.
 	byBus
+	// byList registers as byBus does, all that are asked for at once with one call.
+	byList
 	// byControl has one worker register the others over its control socket.
 	byControl
 	// byPair has two workers that exchange messages in shared memory.
@@ -38,6 +41,7 @@ const (
 const (
 	ours        = "pg-bgw"
 	oursDynamic = "pg-bgw-dynamic"
+	oursList    = "pg-bgw-list"
 	oursControl = "pg-bgw-control"
 	oursPair    = "pg-bgw-pair"
 	oursPhase   = "pg-bgw" // by a word of evidence after it
@@ -48,7 +52,7 @@ const (
 )
 
 func (w way) name() string {
-	return [...]string{ours, oursDynamic, oursControl, oursPair, oursPhase, oursModule, oursModuleControl, oursModuleBus}[w]
+	return [...]string{ours, oursDynamic, oursList, oursControl, oursPair, oursPhase, oursModule, oursModuleControl, oursModuleBus}[w]
 }
 
 func (w way) note() string {
@@ -58,6 +62,7 @@ func (w way) note() string {
 			"since the daemon is no service of this machine's, so a worker's output goes through the daemon; no watchdog. " +
 			"Memory is the daemon's and the launcher's, without segments.",
 		"as before, but RegisterDynamicBackgroundWorker, whose caller cannot ask for a sandbox.",
+		"as before, but RegisterDynamicBackgroundWorkers, one call for all that are asked for at once; PostgreSQL has no such call, its loop in one backend is its best.",
 		"Register over the control socket, by a Go worker with package shm, " + fmt.Sprint(outstanding) + " calls outstanding at most; without a sandbox, which it cannot ask for either. Time runs from the worker's call.",
 		"two workers with package shm, and two with libpgbgw, attached to one segment of a pg-bgwd.",
 		"two workers without a session, of a pg-bgwd that watches the server; cgroup, slot table, segment and log included.",
@@ -69,7 +74,7 @@ func (w way) note() string {
 
 // scenarios are those in which the way matters; nil: all.
 func (w way) scenarios() []string {
-	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"register", "register-glibc", "up100", "terminate"}, {}, {},
+	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"up100", "up500"}, {"register", "register-glibc", "up100", "terminate"}, {}, {},
 		nil, {"register", "register-cold"}, {"register", "register-cold"}}[w]
 }
 
@@ -159,11 +164,30 @@ func (p *pgbgw) register(ctx context.Context, i int) (dbusapi.Handle, error) {
 	if p.way == byModuleBus {
 		return p.client.RegisterDynamicBackgroundWorker(ctx, p.moduleDefinition(i), 0)
 	}
-	return p.client.RegisterDynamicBackgroundWorker(ctx, dbusapi.Definition{
+	return p.client.RegisterDynamicBackgroundWorker(ctx, p.definition(i), 0)
+}
+
+// registerList registers workers first to first+n-1 with one call.
+func (p *pgbgw) registerList(ctx context.Context, first, n int) error {
+	defs := make([]dbusapi.Definition, n)
+	for k := range defs {
+		defs[k] = p.definition(first + k)
+	}
+	answers, err := p.client.RegisterDynamicBackgroundWorkers(ctx, defs, 0)
+	for k, a := range answers {
+		p.handles[first+k] = a.Handle
+		err = errors.Join(err, a.Err)
+	}
+	return err
+}
+
+// definition is that of worker i.
+func (p *pgbgw) definition(i int) dbusapi.Definition {
+	return dbusapi.Definition{
 		Set:       dbusapi.KeyName | dbusapi.KeyFlags | dbusapi.KeyStartTime | dbusapi.KeyRestartTime | dbusapi.KeyCommand,
 		Name:      fmt.Sprint("bench ", i),
 		Flags:     []string{"shmem_access"},
 		StartTime: "postmaster_start",
 		Command:   []string{p.lab.path(p.program), fmt.Sprintf("%s:%d", p.book.path, i)},
-	}, 0)
+	}
 }

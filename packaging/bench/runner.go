@@ -45,7 +45,7 @@ func discover(b *lab) []func() (peer, error) {
 	for _, major := range postgresMajors() {
 		all = append(all, b.at(fmt.Sprint("postgresql-", major), func(s seat) peer { return newPostgres(s, major) }))
 	}
-	all = append(all, b.at(oursDynamic, newPgbgw(byBus)), b.at(oursControl, newPgbgw(byControl)))
+	all = append(all, b.at(oursDynamic, newPgbgw(byBus)), b.at(oursList, newPgbgw(byList)), b.at(oursControl, newPgbgw(byControl)))
 	return append(all, b.at(floor, newCsup), b.at(runit, newRunit), b.at("s6", newS6), b.at("systemd", newSystemd))
 }
 
