@@ -210,3 +210,22 @@ func lastLine(path, text string) (found string) {
 	}
 	return found
 }
+
+// TestModuleCrashRenews: after a crash the modules are loaded again at once, with
+// new memory, although nothing is left that is to be started.
+func TestModuleCrashRenews(t *testing.T) {
+	dir := needModules(t)
+	s := beside(t, modulesBlock(dir, map[string]string{"bgw_rows.statics": "never=wait"}, "bgw_rows"), "")
+	s.says("bgw_rows: shared memory is new, life 1")
+	s.state("never", "running")
+	w := s.attached("never")
+	old := s.moduleLauncher(0)
+	if err := syscall.Kill(int(w.MainPID), syscall.SIGSEGV); err != nil {
+		t.Fatal(err)
+	}
+	s.state("never", "ended")
+	s.poll("the modules", func() bool { return strings.Count(s.log.String(), "bgw_rows: shared memory is new, life 1") == 2 })
+	if s.moduleLauncher(old); s.worker("never").StartNumber != 1 {
+		t.Errorf("what is never started again is %+v", s.worker("never"))
+	}
+}

@@ -10,6 +10,7 @@
 //	launcher.go    supervise.Launcher on units/launch and shm: one process of one worker
 //	output.go      a worker's standard output -> the journal, or lines of our own log
 //	segments.go    names and incarnations of segments -> their memory; one latch per slot
+//	modules*.go    launchers of PostgreSQL's modules, one of each segment; what _PG_init registers -> definitions
 //	dynamic*.go    dynamic segments: whose they are, who has them, and the requests about them
 //	control.go     control sockets  -> supervise
 //	backend.go     dbusapi.Backend  -> supervise

@@ -31,6 +31,8 @@ type modules struct {
 	closed     bool
 	hosts      map[string]*host      // by segment
 	registered []launch.Registration // by the modules of the main segment
+	newest     map[string]uint64     // incarnation of each segment that was renewed
+	keeping    map[string]bool       // segments whose launcher cannot be started, and is tried again
 }
 
 // A host is one launcher with modules.
@@ -52,7 +54,9 @@ type moduleOptions struct {
 	settings      string // as written for them: a parameter may decide what _PG_init registers
 }
 
-func newModules(d *Daemon) *modules { return &modules{daemon: d, hosts: map[string]*host{}} }
+func newModules(d *Daemon) *modules {
+	return &modules{daemon: d, hosts: map[string]*host{}, newest: map[string]uint64{}, keeping: map[string]bool{}}
+}
 
 // segmentBase is where segments are mapped by modules, apart from each other:
 // an address that neither the kernel nor the C library gives out.
@@ -103,8 +107,7 @@ func optionsOf(c *config.Config) (moduleOptions, error) {
 
 // configure has the modules of the configuration that holds loaded. Launchers of
 // other options are replaced when the next worker needs one; running workers
-// stay. A launcher that cannot be started now is tried again by the next worker
-// and the next reload.
+// stay. A launcher that cannot be started now is tried again.
 func (m *modules) configure(c *config.Config) {
 	if len(c.Settings.SharedPreloadLibraries) == 0 {
 		m.mu.Lock()
@@ -116,13 +119,11 @@ func (m *modules) configure(c *config.Config) {
 		}
 		return
 	}
-	if _, err := m.host(moduleSegment, 0); err != nil {
-		m.daemon.log.Error("cannot load the modules", "error", err)
-	}
+	m.keep(moduleSegment)
 }
 
-// host returns the launcher of a segment's incarnation, 0 for whichever it has
-// or the first, and starts it where there is none. It does not wait for the modules to be loaded.
+// host returns the launcher of a segment's incarnation, 0 for the newest, and
+// starts it where there is none. It does not wait for the modules to be loaded.
 func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, error) {
 	o, err := optionsOf(m.daemon.config())
 	if err != nil {
@@ -135,10 +136,7 @@ func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, er
 	}
 	have := m.hosts[segment]
 	if incarnation == 0 {
-		incarnation = 1
-		if have != nil {
-			incarnation = have.incarnation
-		}
+		incarnation = max(1, m.newest[segment])
 	}
 	if have != nil && have.incarnation == incarnation && have.options == o {
 		return have.launcher, nil

@@ -15,6 +15,7 @@ import (
 func (d *Daemon) Publish(c supervise.Change) {
 	if c.Kind == supervise.Renewed {
 		d.dynamics.renewed(c.Segment, c.Incarnation)
+		d.modules.renewed(c.Segment, c.Incarnation)
 	}
 	switch c.Kind {
 	case supervise.Renewed, supervise.Crashed, supervise.Skipped:

@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pg-bgw/pg-bgw/units/launch"
+)
+
+// A launcher that cannot be started is tried again after keepMin, and then ever
+// more seldom up to keepMax.
+const (
+	keepMin = 100 * time.Millisecond
+	keepMax = 5 * time.Second
+)
+
+// renewed has the modules of a segment loaded anew with the memory of its new
+// incarnation, whether or not a worker is to be started: what _PG_init registers
+// is owed to nobody's start. It does not block.
+func (m *modules) renewed(segment string, incarnation uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.newest[segment] = max(m.newest[segment], incarnation)
+	if h := m.hosts[segment]; h != nil && h.incarnation < incarnation {
+		go m.keep(segment)
+	}
+}
+
+// keep has a segment's launcher started, if it should have one; where that
+// fails, it says so, and goes on trying in the background.
+func (m *modules) keep(segment string) {
+	err := m.try(segment)
+	if err == nil {
+		return
+	}
+	m.daemon.log.Error("cannot load the modules", "segment", segment, "error", err)
+	m.mu.Lock()
+	tries := m.keeping[segment]
+	m.keeping[segment] = true
+	m.mu.Unlock()
+	if !tries {
+		go func() {
+			again(m.daemon.ctx, func() bool { return m.try(segment) == nil })
+			m.mu.Lock()
+			delete(m.keeping, segment)
+			m.mu.Unlock()
+		}()
+	}
+}
+
+// try starts a segment's launcher unless it runs, or is not wanted any more.
+func (m *modules) try(segment string) error {
+	preload := segment == moduleSegment && len(m.daemon.config().Settings.SharedPreloadLibraries) > 0
+	m.mu.Lock()
+	wanted := !m.closed && (preload || m.hosts[segment] != nil)
+	m.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	if _, err := m.host(segment, 0); !errors.Is(err, launch.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// again calls try, with pauses before, until it reports success or ctx ends.
+func again(ctx context.Context, try func() bool) {
+	for pause := keepMin; ; pause = min(2*pause, keepMax) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if try() {
+			return
+		}
+	}
+}
