@@ -117,7 +117,7 @@ func TestSetupRefused(t *testing.T) {
 	}{
 		{broken, 1, "pg_hba_file_rules shows a fault in line 1", []string{"--yes"}},
 		{strictHBA, 1, `"pg_x" cannot be a role`, []string{"--role=pg_x", "--yes"}},
-		{strictHBA, 1, "cannot be written in pg_hba.conf", []string{"--role=a\"b", "--yes"}},
+		{strictHBA, 1, "cannot be written in pg_hba.conf", []string{"--role=a\nb", "--yes"}},
 		{strictHBA, 1, "cannot ask the server: there is no socket", []string{"--conninfo=host=/nosuch"}},
 		{strictHBA, 1, "28000", []string{"--conninfo=host=" + c.dir + " user=postgres"}}, // as root
 		{strictHBA, 1, `system user "nosuch"`, []string{"--as=nosuch"}},
