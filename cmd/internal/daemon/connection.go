@@ -11,13 +11,7 @@ import (
 
 // login is how a worker with a connection gets into its server.
 func (d *Daemon) login(w *units.Worker) (*server.Login, error) {
-	for _, s := range d.config().Servers {
-		if s.Label == w.Server {
-			c := d.serverConfig(s)
-			return server.NewLogin(&c, w, d.passed)
-		}
-	}
-	return server.NewLogin(nil, w, d.passed) // standalone: as libpq finds one
+	return server.NewLogin(d.serverOfLabel(w.Server), w, d.passed) // standalone: as libpq finds one
 }
 
 // connection passes on the files of the worker's login, each as a descriptor

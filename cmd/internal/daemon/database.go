@@ -42,10 +42,7 @@ func busHandles(hs []units.Handle) []dbusapi.Handle {
 // serverNamed is the label of a server as a caller names it: "" for the only
 // one, or for the standalone one.
 func (d *Daemon) serverNamed(label string) (string, error) {
-	var labels []string
-	for _, s := range d.config().Servers {
-		labels = append(labels, s.Label)
-	}
+	labels := d.serverLabels()
 	known := strings.Join(labels, ", ")
 	switch {
 	case label == "" && len(labels) > 1:
@@ -62,10 +59,8 @@ func (d *Daemon) serverNamed(label string) (string, error) {
 
 // libpqEnv is the libpq environment of a server, nil for the standalone one.
 func (d *Daemon) libpqEnv(label string) ([]string, error) {
-	for _, s := range d.config().Servers {
-		if s.Label == label {
-			return server.LibpqEnv(d.serverConfig(s))
-		}
+	if c := d.serverOfLabel(label); c != nil {
+		return server.LibpqEnv(*c)
 	}
 	return nil, nil
 }

@@ -62,10 +62,7 @@ func (d *Daemon) serverOf(def dbusapi.Definition) (string, error) {
 	if def.Server == "" {
 		return d.defaultServer(), nil
 	}
-	var have []string
-	for _, s := range d.config().Servers {
-		have = append(have, s.Label)
-	}
+	have := d.serverLabels()
 	if !slices.Contains(have, def.Server) {
 		return "", invalid("Server: no server %q is configured; there is %s", def.Server, cmp.Or(strings.Join(have, ", "), "none"))
 	}

@@ -129,6 +129,26 @@ func (d *Daemon) countClients() {
 	}
 }
 
+// serverLabels are those of the configured servers, in their order.
+func (d *Daemon) serverLabels() []string {
+	var labels []string
+	for _, s := range d.config().Servers {
+		labels = append(labels, s.Label)
+	}
+	return labels
+}
+
+// serverOfLabel is what is configured of a server; nil for the standalone one.
+func (d *Daemon) serverOfLabel(label string) *server.Config {
+	for _, s := range d.config().Servers {
+		if s.Label == label {
+			c := d.serverConfig(s)
+			return &c
+		}
+	}
+	return nil
+}
+
 // serverConfig is a server block as its watcher takes it.
 func (d *Daemon) serverConfig(s config.Server) server.Config {
 	return server.Config{
