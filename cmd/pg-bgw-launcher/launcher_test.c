@@ -250,16 +250,17 @@ static int fork_both(void)
 }
 
 /* The threads: each but the last that enters hangs; then all are let go. */
-static atomic_int hung, let_go;
+static atomic_int begun, let_go;
 static int hold[2];
 
 static int hang_or_finish(struct seat *s)
 {
+	int nth = atomic_fetch_add(&begun, 1) + 1;
 	struct heir nobody;
 	char c;
 
 	while (!pool_enter(0, &nobody)) { /* all hang but us: nobody is left to stand by */
-		if (atomic_load(&hung) < SEATS - 1)
+		if (nth < SEATS)
 			_exit(1);
 		if (!atomic_exchange(&let_go, 1))
 			close(hold[1]);
@@ -270,7 +271,6 @@ static int hang_or_finish(struct seat *s)
 			return 0; /* it took us long; the next one ends the test */
 		_exit(0);
 	}
-	atomic_fetch_add(&hung, 1);
 	if (read(hold[0], &c, 1) != 0 || pool_leave(s, &nobody))
 		_exit(2); /* a thread that hung is not the active one any more */
 	return 0;
