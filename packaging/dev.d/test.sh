@@ -33,7 +33,7 @@ test_go() {
     local packages
     packages=$(go list ./... | grep -v /packaging/systemtest)
     # shellcheck disable=SC2086 # a list of words
-    go test -race -p 2 -timeout 10m $packages
+    go test -race -p 2 -timeout 15m $packages
     say "the system test"
     PGBGW_BUILD=$BUILD go test -count=1 -timeout 25m ./packaging/systemtest
 }
