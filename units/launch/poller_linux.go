@@ -32,7 +32,7 @@ type Poller struct {
 // later by as much.
 const (
 	manyStarts = 8
-	gatherTime = time.Millisecond
+	gatherTime = 3 * time.Millisecond
 )
 
 // An entry is what a descriptor is waited for. Descriptor numbers are used again at

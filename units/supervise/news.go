@@ -8,9 +8,9 @@ import (
 )
 
 // news is the queue of changes to the Sink: in order, and never in the loop's
-// way. While workers are being started, that others have been started is told
-// later, by gatherTime at most: of a hundred that are registered at once the
-// last need not wait until everybody has been told of the first. Where the sink is behind, changes of one registration that leave its
+// way. While workers are being started, what is new of them and of others that
+// were is told later, by gatherTime at most: of a hundred that are registered at
+// once the last need not wait until everybody has been told of the first. Where the sink is behind, changes of one registration that leave its
 // state alone (a worker that attaches and detaches, or says that it is ready,
 // as fast as it can) become one, so that no worker can make the queue grow.
 type news struct {
@@ -21,14 +21,13 @@ type news struct {
 	wake    chan struct{}        // has room for one
 	closed  chan struct{}
 
-	busy    bool          // workers are being started
-	started int           // of changes: that a process runs
-	urgent  int           // of changes: what does not wait
-	enough  chan struct{} // has room for one: nothing is worth waiting for any more
+	busy   bool          // workers are being started
+	urgent int           // of changes: what does not wait
+	enough chan struct{} // has room for one: nothing is worth waiting for any more
 }
 
-// gatherTime bounds how long it takes longer to tell that a process runs because
-// others are being started.
+// gatherTime bounds how long it takes longer to tell what is new because workers
+// are being started.
 const gatherTime = 15 * time.Millisecond
 
 func newNews() *news {
@@ -55,10 +54,10 @@ func (n *news) wakeGatherer() {
 	}
 }
 
-// gather waits while all that is new is good news and more of it is coming.
+// gather waits while nothing that is new is urgent and more of it is coming.
 func (n *news) gather() {
 	n.mu.Lock()
-	wait := n.busy && n.started > 0 && n.urgent == 0
+	wait := n.busy && len(n.changes) > 0 && n.urgent == 0
 	if wait {
 		select { // what was enough for an earlier one
 		case <-n.enough:
@@ -95,9 +94,7 @@ func (n *news) add(c *Change) {
 		n.changes = append(n.changes, c)
 		n.hurry()
 		return
-	case Started:
-		n.started++
-	case Registered, Updated:
+	case Registered, Started, Updated:
 	default:
 		n.hurry()
 	}
@@ -141,7 +138,7 @@ func (n *news) flush(f func(Change)) {
 		n.gather()
 		n.mu.Lock()
 		batch := n.changes
-		n.changes, n.started, n.urgent = n.spare, 0, 0
+		n.changes, n.urgent = n.spare, 0
 		clear(n.newest)
 		n.mu.Unlock()
 		for _, c := range batch {
