@@ -169,6 +169,8 @@ void bgw_spi_child_main(Datum arg)
 		echo(arg, 3);
 	else if (strcmp(what, "pass") == 0)
 		pass(arg);
+	else if (strcmp(what, "named") == 0)
+		add_to_named();
 	else if (strcmp(what, "count") == 0)
 		count(DatumGetInt32(arg));
 	else

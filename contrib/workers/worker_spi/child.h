@@ -56,6 +56,9 @@ extern void shared_table_create(void);
 extern void shared_table_note(void);
 extern void probe_shared_table(void);
 
+/* probe_named.c: counts itself in the segment that all find by name. */
+extern void add_to_named(void);
+
 /* child.c: attaches to both queues of a segment. */
 extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);
 
