@@ -9,7 +9,7 @@ import (
 // TestModuleShared has a module's worker register others and share memory with
 // them, inside PostgreSQL and beside it, and what it sees has to be the same:
 // BGW-017 to BGW-020, BGW-024, BGW-028 to BGW-034 and BGW-036 of dynamic workers,
-// BGW-133, BGW-135 to BGW-138, BGW-139 from 17 on, BGW-140 to BGW-150, BGW-152 to BGW-156 and BGW-158 to
+// BGW-133, BGW-135 to BGW-150 (BGW-139 from 17 on), BGW-152 to BGW-156 and BGW-158 to
 // BGW-160 of segments, tables, queues, latches, locks, condition variables and barriers.
 func TestModuleShared(t *testing.T) {
 	parameters := map[string]string{"bgw_spi.shared": "on", "bgw_spi.workers": "0"}
