@@ -45,15 +45,18 @@ func Send(fd int, record []byte, pass int) error {
 // Receive reads one record into buf, which should have MaxRecord bytes, and
 // returns its length; fd must be non-blocking. Descriptors that came with it
 // are dropped by the kernel: nobody can fill the supervisor's table. io.EOF
-// says that the peer is gone, unix.EAGAIN (wrapped) that there is nothing. A
-// record longer than buf is cut, which Decode then notices.
+// says that the peer is gone and everything that it said is read, unix.EAGAIN
+// (wrapped) that there is nothing. A record longer than buf is cut, which Decode
+// then notices.
 func Receive(fd int, buf []byte) (int, error) {
 	for {
 		n, err := unix.Read(fd, buf)
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR, err == unix.ECONNRESET:
+			// A peer that has left records unread resets the connection (unix(7)),
+			// which is said once and before what it has sent itself.
 			continue
-		case err == unix.ECONNRESET, err == nil && n == 0:
+		case err == nil && n == 0:
 			return 0, io.EOF
 		case err != nil:
 			return 0, os.NewSyscallError("read", err)
@@ -72,10 +75,8 @@ func ReceiveWith(fd int, buf []byte) (n, passed int, err error) {
 	for {
 		n, oobn, flags, _, err := unix.Recvmsg(fd, buf, room, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR, err == unix.ECONNRESET: // as in Receive
 			continue
-		case err == unix.ECONNRESET:
-			return 0, -1, io.EOF
 		case err != nil:
 			return 0, -1, os.NewSyscallError("recvmsg", err)
 		}

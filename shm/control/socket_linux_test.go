@@ -91,6 +91,24 @@ func TestReceiveEnd(t *testing.T) {
 	}
 }
 
+// TestReceiveLast: what a worker says before its end counts, also when it has not
+// read all that it was told.
+func TestReceiveLast(t *testing.T) {
+	s, w := pair(t)
+	for _, step := range []error{Send(s, []byte("unread"), -1), Send(w, []byte("last"), -1), unix.Close(w)} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	buf := make([]byte, 100)
+	if n, err := Receive(s, buf); err != nil || string(buf[:n]) != "last" {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+	if _, err := Receive(s, buf); err != io.EOF {
+		t.Errorf("got %v, want EOF", err)
+	}
+}
+
 // TestReceiveDropsDescriptors: a worker cannot fill the supervisor's table.
 func TestReceiveDropsDescriptors(t *testing.T) {
 	s, w := pair(t)

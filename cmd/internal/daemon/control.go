@@ -170,8 +170,9 @@ func (c *conn) refuse(rec control.Record, err error) bool {
 	return true
 }
 
-// send sends a record; a worker that does not read loses the socket. c.mu is
-// held.
+// send sends a record; a worker that does not read loses the socket. One that is
+// gone does not: what it has sent before counts, and its end comes after that.
+// c.mu is held.
 func (c *conn) send(rec control.Record, pass int) {
 	if c.closed {
 		return
@@ -180,10 +181,8 @@ func (c *conn) send(rec control.Record, pass int) {
 	if err == nil {
 		err = control.Send(c.fd, b, pass)
 	}
-	if err != nil {
-		if !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
-			c.server.log.Warn("a worker's control socket is closed", "run", c.run.String(), "worker", c.worker.Name, "error", err)
-		}
+	if err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+		c.server.log.Warn("a worker's control socket is closed", "run", c.run.String(), "worker", c.worker.Name, "error", err)
 		c.close()
 	}
 }
