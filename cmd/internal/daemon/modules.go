@@ -29,7 +29,9 @@ type modules struct {
 
 	mu         sync.Mutex
 	closed     bool
-	hosts      map[string]*host      // by segment
+	hosts      map[string]*host // by segment
+	asked      *config.Config   // what options are of; nil: none yet
+	options    moduleOptions
 	registered []launch.Registration // by the modules of the main segment
 	newest     map[string]uint64     // incarnation of each segment that was renewed
 	keeping    map[string]bool       // segments whose launcher cannot be started, and is tried again
@@ -97,12 +99,23 @@ func release(major int) (string, error) {
 	return "", fmt.Errorf("modules of PostgreSQL %d cannot run: there is a library for %s in %s", major, strings.Join(have, ", "), dir)
 }
 
-func optionsOf(c *config.Config) (moduleOptions, error) {
+// present are the options of the configuration that holds. They are looked up once
+// for each: a release that is installed meanwhile is found by the next reload, or
+// by the next worker if none was found before. m.mu is held.
+func (m *modules) present() (moduleOptions, error) {
+	c := m.daemon.config()
+	if m.asked == c {
+		return m.options, nil
+	}
 	path, err := release(c.Settings.PostgreSQL)
-	return moduleOptions{
+	if err != nil {
+		return moduleOptions{}, err
+	}
+	m.asked, m.options = c, moduleOptions{
 		release: path, path: c.Settings.DynamicLibraryPath, max: c.Settings.MaxWorkerProcesses,
 		libraries: strings.Join(c.Settings.SharedPreloadLibraries, "\x00"), settings: settingsText(c.Settings.Parameters),
-	}, err
+	}
+	return m.options, nil
 }
 
 // configure has the modules of the configuration that holds loaded. Launchers of
@@ -125,14 +138,14 @@ func (m *modules) configure(c *config.Config) {
 // host returns the launcher of a segment's incarnation, 0 for the newest, and
 // starts it where there is none. It does not wait for the modules to be loaded.
 func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, error) {
-	o, err := optionsOf(m.daemon.config())
-	if err != nil {
-		return nil, err
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, launch.ErrClosed
+	}
+	o, err := m.present()
+	if err != nil {
+		return nil, err
 	}
 	have := m.hosts[segment]
 	if incarnation == 0 {
