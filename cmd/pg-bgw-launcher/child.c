@@ -3,8 +3,7 @@
  * is a copy of it (fork.c), made without the C library's fork(): it makes system
  * calls and little else. It allocates nothing, takes no lock, calls nothing that
  * the library would have all threads do (setuid(2), notes), and writes to nothing
- * but its stack, its request and errno, which are those of the thread that waits
- * for it. (The library's idea of its own thread id and the kernel's robust list
+ * but its stack and errno, which are those of the thread that waits for it. (The library's idea of its own thread id and the kernel's robust list
  * are the launcher's; exec replaces both. A copy that is to go on without exec
  * must call set_robust_list first.)
  */
@@ -67,6 +66,7 @@ static int close_others(unsigned first, unsigned keep)
 int child_files(const struct request *r, int null, int *status)
 {
 	int n = r->ntargets > 3 ? (int)r->ntargets : 3;
+	int files[FDS_ROOM]; /* and not in the request: a page that nothing is written to stays shared */
 
 	/* First everything out of the way of the targets, then each into its place. */
 	*status = above(*status, n);
@@ -76,15 +76,15 @@ int child_files(const struct request *r, int null, int *status)
 	if (*status < 0 || null < 0)
 		return errno;
 	for (size_t i = 0; i < r->nfiles; i++) {
-		r->files[i] = above(r->files[i], n);
-		if (r->files[i] < 0)
+		files[i] = above(r->files[i], n);
+		if (files[i] < 0)
 			return errno;
 	}
 	for (int i = 0; i < n; i++) {
 		int fd = -1;
 
 		if ((size_t)i < r->ntargets && r->targets[i] != NO_FILE)
-			fd = r->files[r->targets[i]];
+			fd = files[r->targets[i]];
 		if (dup3(fd < 0 ? null : fd, i, 0) < 0)
 			return errno;
 	}

@@ -135,6 +135,9 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
  */
 int modules_open(int socket, char **argv, int argc);
 
+/* modules_expect is called before the fork of a child with FLAG_MODULE. */
+void modules_expect(const struct request *r);
+
 /* modules_run is the end of a child with FLAG_MODULE; status is its status pipe. */
 _Noreturn void modules_run(const struct request *r, int status);
 

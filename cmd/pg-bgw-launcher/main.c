@@ -100,6 +100,8 @@ static int start(struct seat *s, const struct request *r, struct heir *heir, int
 {
 	int error;
 
+	if (r->flags & FLAG_MODULE)
+		modules_expect(r);
 	if (must_copy(r, &inherited) || !pool_enter(waiting(), heir))
 		return fork_worker(r, &inherited, ruleset, NULL, NULL);
 	error = fork_worker(r, &inherited, ruleset, s->stack, heir);
@@ -112,7 +114,6 @@ static int serve(struct seat *s)
 {
 	enum step step = STEP_RECEIVE;
 	struct heir heir = { .seat = NULL };
-	int own[FDS_ROOM]; /* a child that shares our memory moves those of its request */
 	struct request r;
 	size_t nfds;
 	int error, stays = 1;
@@ -120,7 +121,6 @@ static int serve(struct seat *s)
 
 	if (n <= 0)
 		_exit(0); /* whichever children other threads wait for need us no more */
-	memcpy(own, s->fds, nfds * sizeof own[0]);
 	if (!error) {
 		step = STEP_REQUEST;
 		error = request_parse(s->packet, (size_t)n, s->fds, nfds, s->pointers, &r);
@@ -130,8 +130,8 @@ static int serve(struct seat *s)
 		error = start(s, &r, &heir, &stays);
 	}
 	if (error && nfds)
-		report(own[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
-	close_all(own, nfds); /* the status pipe as well: from here on only the child holds it */
+		report(s->fds[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
+	close_all(s->fds, nfds); /* the status pipe as well: from here on only the child holds it */
 	pool_pass(&heir);
 	return stays;
 }

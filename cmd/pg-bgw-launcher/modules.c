@@ -23,7 +23,9 @@
 #include "launcher.h"
 
 static struct pgbgw_host host = { .version = PGBGW_HOST_VERSION };
+static void (*expect)(int32_t flags);
 static void (*run_worker)(const struct pgbgw_host_worker *);
+static int32_t registered_flags; /* of all workers that the modules register */
 static int daemon_socket;
 static char *title;        /* the arguments, which a worker overwrites with its name */
 static size_t title_size;
@@ -52,6 +54,7 @@ static int registered(void *context, const struct pgbgw_host_entry *entry)
 	if (*count >= host.max_worker_processes)
 		return ENOSPC;
 	++*count;
+	registered_flags |= entry->flags;
 	return say(MESSAGE_REGISTERED, entry, sizeof *entry);
 }
 
@@ -93,12 +96,22 @@ static int open_release(const char *path)
 		return 1;
 	}
 	*(void **)&preload = dlsym(library, "pgbgw_host_preload");
+	*(void **)&expect = dlsym(library, "pgbgw_host_expect");
 	*(void **)&run_worker = dlsym(library, "pgbgw_host_run");
-	if (!preload || !run_worker) {
+	if (!preload || !expect || !run_worker) {
 		fprintf(stderr, "<3>%s is not a library of pg-bgw for PostgreSQL's modules\n", path);
 		return 1;
 	}
-	return preload(&host) ? 1 : 0;
+	if (preload(&host))
+		return 1;
+	expect(registered_flags);
+	return 0;
+}
+
+void modules_expect(const struct request *r)
+{
+	if (expect && r->argv[1] && r->argv[2])
+		expect(atoi(r->argv[2]));
 }
 
 int modules_open(int socket, char **argv, int argc)
@@ -158,9 +171,10 @@ static const char *variable(char **envp, const char *name)
 
 _Noreturn void modules_run(const struct request *r, int status)
 {
-	static struct pgbgw_host_worker worker;
+	struct pgbgw_host_worker worker; /* which does not return: it lives as long as the process */
 	char **argv = r->argv;
 
+	memset(&worker, 0, sizeof worker);
 	become_process();
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* as after exec; nothing of the launcher's is left but its modules */
 	environ = r->envp;

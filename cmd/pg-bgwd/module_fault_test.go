@@ -163,6 +163,24 @@ func TestModuleCrash(t *testing.T) {
 	}
 }
 
+// TestModuleVanishes: a module's worker that ends by _exit, whatever its code and
+// before anybody has answered it, is a crash of its segment (BGW-061).
+func TestModuleVanishes(t *testing.T) {
+	dir := needModules(t)
+	s := beside(t, modulesBlock(dir, map[string]string{"bgw_rows.statics": "stays=wait"}, "bgw_rows"), "")
+	s.state("stays", "running")
+	for n := range uint64(5) {
+		s.poll("the neighbour", func() bool { w := s.worker("stays"); return w.StartNumber == n+1 && w.State == "running" })
+		d := definition("vanishes", -1)
+		d.Set = d.Set&^dbusapi.KeyCommand | dbusapi.KeyLibraryName | dbusapi.KeyFunctionName | dbusapi.KeyExtra
+		d.LibraryName, d.FunctionName, d.Extra = "bgw_rows", "bgw_rows_main", []byte("vanish:0")
+		if w := s.exited(s.register(d)); w.ExitCode != 0 || w.ExitSignal != 0 {
+			t.Errorf("it ended with %+v", w)
+		}
+	}
+	s.poll("the neighbour's last restart", func() bool { return s.worker("stays").StartNumber == 6 })
+}
+
 // TestModuleCrashInside is the same in PostgreSQL, to be read beside it.
 func TestModuleCrashInside(t *testing.T) {
 	needModules(t)

@@ -4,7 +4,7 @@
 #ifndef PGBGW_PG_CONNECTION_H
 #define PGBGW_PG_CONNECTION_H
 
-#include <libpq-fe.h>
+#include "libpq.h"
 
 /* session.c: the session; NULL before it begins and after its end. */
 extern PGconn *session;

@@ -3,8 +3,8 @@
  * The launcher is compiled once and opens the library that a worker's server
  * wants, so nothing here depends on PostgreSQL's headers.
  *
- * The launcher calls pgbgw_host_preload once, then forks; each child calls
- * pgbgw_host_run. All memory that is passed belongs to the caller and lives
+ * The launcher calls pgbgw_host_preload once, pgbgw_host_expect before each fork, and
+ * each child calls pgbgw_host_run. All memory that is passed belongs to the caller and lives
  * as long as the process.
  */
 #ifndef PGBGW_HOST_H
@@ -67,6 +67,12 @@ struct pgbgw_host_worker {
 
 /* pgbgw_host_preload loads the libraries and runs their _PG_init and hooks. 0, or -1 when one failed; the reason is on stderr. */
 extern int pgbgw_host_preload(const struct pgbgw_host *host);
+
+/*
+ * pgbgw_host_expect is called before workers of these flags (BGWORKER_*) are forked, and
+ * loads what only such workers need and all of them can share.
+ */
+extern void pgbgw_host_expect(int32_t flags);
 
 /* pgbgw_host_run is the worker's life; it ends with the process. */
 extern void pgbgw_host_run(const struct pgbgw_host_worker *worker) __attribute__((noreturn));

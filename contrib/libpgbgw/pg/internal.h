@@ -52,6 +52,12 @@ extern volatile uint32 unfinished; /* interrupt.c: such calls */
 		result_;                                  \
 	})
 
+/*
+ * Of large variables that most workers never write to: behind all others (build.sh
+ * sorts by name), so that what workers do write to is on few pages.
+ */
+#define RARE __attribute__((section(".bss.z")))
+
 /* memory.c */
 extern void memory_start(void);
 extern char *format_string(MemoryContext context, const char *format, va_list args) pg_attribute_printf(2, 0);

@@ -27,7 +27,7 @@ enum {
 static struct {
 	LWLock *lock;
 	LWLockMode mode;
-} held[HELD_MAX];
+} held[HELD_MAX] RARE;
 static int nheld;
 
 LWLockPadded *MainLWLockArray;
@@ -37,7 +37,7 @@ int NamedLWLockTrancheRequests;
 static struct {
 	char name[NAMEDATALEN];
 	int count, first;
-} requests[REQUESTS_MAX];
+} requests[REQUESTS_MAX] RARE;
 
 static void futex_wait(pg_atomic_uint32 *word, uint32 value)
 {
@@ -181,7 +181,7 @@ bool LWLockHeldByMe(LWLock *lock)
 static struct {
 	const char *name;
 	int id;
-} tranches[256];
+} tranches[256] RARE;
 static int ntranches;
 
 void LWLockRegisterTranche(int tranche_id, const char *tranche_name)

@@ -22,13 +22,11 @@ MemoryContext CurTransactionContext;
 MemoryContext PortalContext;
 
 /*
- * ErrorContext hands out this first: an error is reported from a signal handler
- * too (PostgreSQL's own bgworker_die does), where malloc may not be called.
+ * ErrorContext hands out this much first, of memory that was got before: an error
+ * is reported from a signal handler too (PostgreSQL's own bgworker_die does), where
+ * malloc may not be called.
  */
-static union {
-	char bytes[64 * 1024];
-	double align;
-} reserve;
+enum { RESERVE = 64 * 1024 };
 static struct context error_context;
 
 static void link_child(MemoryContext parent, MemoryContext c)
@@ -81,8 +79,10 @@ void memory_start(void)
 	TopMemoryContext = create(T_AllocSetContext, NULL, "TopMemoryContext");
 	init_context(&error_context, T_AllocSetContext, TopMemoryContext, "ErrorContext");
 	error_context.head.allowInCritSection = true;
-	error_context.reserve = reserve.bytes;
-	error_context.reserve_size = sizeof reserve.bytes;
+	error_context.reserve = malloc(RESERVE);
+	if (!error_context.reserve)
+		memory_exhausted(RESERVE, "ErrorContext");
+	error_context.reserve_size = RESERVE;
 	ErrorContext = &error_context.head;
 	CurrentMemoryContext = TopMemoryContext;
 }

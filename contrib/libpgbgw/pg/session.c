@@ -64,6 +64,7 @@ static void establish(const char *dbname, const char *user)
 		keys[n] = "user";
 		values[n++] = user;
 	}
+	libpq_load();
 	connecting = true;
 	session = PQconnectStartParams(keys, values, 1);
 	if (!session)

@@ -20,7 +20,7 @@ uint64 SPI_processed;
 SPITupleTable *SPI_tuptable;
 int SPI_result;
 
-static struct level levels[LEVELS_MAX];
+static struct level levels[LEVELS_MAX] RARE;
 static int depth; /* open levels */
 
 struct level *spi_level(void)

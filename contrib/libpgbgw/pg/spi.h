@@ -4,7 +4,7 @@
 #ifndef PGBGW_PG_SPI_H
 #define PGBGW_PG_SPI_H
 
-#include <libpq-fe.h>
+#include "libpq.h"
 
 #include "executor/spi.h"
 #include "executor/spi_priv.h"

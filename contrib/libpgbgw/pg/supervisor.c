@@ -37,7 +37,7 @@ int supervisor_death(void)
 
 void supervisor_attach(void)
 {
-	int error = pgbgw_attach(the_pgbgw);
+	int error = pgi_attach_counted(the_pgbgw);
 
 	if (error < 0 && error != -ENODEV)
 		elog(FATAL, "cannot attach to the segment: %s", pgbgw_last_error());

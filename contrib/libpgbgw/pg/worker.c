@@ -11,6 +11,7 @@
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
+#include "libpq.h"
 #include "shared.h"
 #include "supervisor.h"
 
@@ -75,6 +76,12 @@ int pgbgw_host_preload(const struct pgbgw_host *host)
 	know_process();
 	memory_start();
 	return guarded(preload) ? 0 : -1;
+}
+
+void pgbgw_host_expect(int32_t flags)
+{
+	if (flags & BGWORKER_BACKEND_DATABASE_CONNECTION)
+		libpq_share();
 }
 
 static void become_worker(const struct pgbgw_host_worker *worker)

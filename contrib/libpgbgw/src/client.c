@@ -94,16 +94,15 @@ static int send_record(pgbgw_worker *w, const void *record, size_t n)
 
 #define SMALL 512 /* bytes: enough for all but Register */
 
-/* control_mu is held. */
-static void tell(pgbgw_worker *w, struct pgi_record *request)
+/* 0 or -errno. control_mu is held. */
+static int tell(pgbgw_worker *w, struct pgi_record *request)
 {
 	unsigned char record[SMALL];
 	int n;
 
 	request->id = ++w->next_id;
 	n = pgi_encode(request, record, sizeof record);
-	if (n > 0)
-		(void)send_record(w, record, (size_t)n); /* the end of the socket is seen by who reads */
+	return n < 0 ? n : send_record(w, record, (size_t)n);
 }
 
 /* Gives back what came with an answer whose caller has given up. */
@@ -113,7 +112,7 @@ static void drop(pgbgw_worker *w, const struct pgi_record *r)
 	uint16_t asked = r->type & (uint16_t)~PGI_ANSWER;
 
 	if (!r->error && (asked == PGI_DYNAMIC_CREATE || asked == PGI_DYNAMIC_ATTACH || asked == PGI_DYNAMIC_NAMED))
-		tell(w, &request);
+		(void)tell(w, &request); /* the end of the socket is seen by who reads */
 }
 
 /* Takes one record apart. Types that are not known are for a newer library. */
@@ -291,11 +290,14 @@ int pgi_call(pgbgw_worker *w, struct pgi_record *request, struct pgi_answer *ans
 	return r < 0 ? r : pgi_fail(ECONNRESET, "the supervisor died");
 }
 
-void pgi_tell(pgbgw_worker *w, struct pgi_record *request)
+int pgi_tell(pgbgw_worker *w, struct pgi_record *request)
 {
+	int r;
+
 	pthread_mutex_lock(&w->control_mu);
-	tell(w, request);
+	r = tell(w, request);
 	pthread_mutex_unlock(&w->control_mu);
+	return r;
 }
 
 int pgbgw_next_change(pgbgw_worker *w, pgbgw_change *c)
@@ -322,5 +324,4 @@ int pgbgw_next_change(pgbgw_worker *w, pgbgw_change *c)
 void pgi_client_free(pgbgw_worker *w)
 {
 	free(w->events);
-	free(w->buffer);
 }

@@ -232,7 +232,14 @@ struct pgi_waiter; /* sleep.c */
 struct pgi_call;   /* client.c */
 struct pgi_events; /* client.c */
 
+/* What is large and little used: mapped, so that pages that are not used take no memory. */
+struct pgi_room {
+	unsigned char buffer[PGI_RECORD_MAX];
+	_Atomic int bells[PGBGW_MAX_SLOTS];
+};
+
 struct pgbgw_worker {
+	struct pgi_room *room;
 	struct pgi_environment env;
 	uint64_t party; /* this process in shared memory */
 	int spins;      /* looks before a sleep */
@@ -256,7 +263,7 @@ struct pgbgw_worker {
 	pthread_mutex_t control_mu;
 	struct pgi_call *calls;
 	struct pgi_events *events;
-	unsigned char *buffer; /* PGI_RECORD_MAX bytes, of who reads the socket */
+	unsigned char *buffer; /* of who reads the socket */
 	uint64_t next_id;
 	bool ended; /* the socket */
 
@@ -268,9 +275,16 @@ struct pgbgw_worker {
 	struct pgi_hollow hollows[PGI_MAX_HOLLOWS];
 	unsigned next_hollow;
 	pthread_mutex_t naming_mu; /* recursive: who fills one may ask for another */
-	_Atomic int *bells; /* by slot: 1 + its eventfd, or 0; pages that are not used take no memory */
+	_Atomic int *bells; /* by slot: 1 + its eventfd, or 0 */
+	_Atomic uint32_t bells_end; /* above all slots that have one */
 };
 
+/*
+ * pgbgw_attach for a worker that the supervisor counts as attached from its first
+ * instruction on (attach = "always", all of modules): it is told, since an end
+ * without a word is then a crash, and not waited for.
+ */
+int pgi_attach_counted(pgbgw_worker *w);
 /* Fails in a forked child. */
 int pgi_usable(const pgbgw_worker *w);
 /* Fails unless attached. */
@@ -353,8 +367,8 @@ struct pgi_answer {
 
 /* Sends a request and waits for its answer. answer may be NULL. */
 int pgi_call(pgbgw_worker *w, struct pgi_record *request, struct pgi_answer *answer, int64_t deadline, int how);
-/* Sends a request whose answer nobody waits for. */
-void pgi_tell(pgbgw_worker *w, struct pgi_record *request);
+/* Sends a request whose answer nobody waits for: 0, or -EAGAIN while the supervisor does not read, or -errno. */
+int pgi_tell(pgbgw_worker *w, struct pgi_record *request);
 /* Takes what has come; whether somebody may have waited for it. */
 bool pgi_client_read(pgbgw_worker *w);
 void pgi_client_free(pgbgw_worker *w);

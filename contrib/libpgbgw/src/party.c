@@ -2,7 +2,6 @@
  * This process as one of those that wait for each other in shared memory: its
  * party word, the eventfds that wake others, and what it holds there.
  */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -27,6 +26,7 @@ static int ask(pgbgw_worker *w, uint32_t slot)
 int pgi_bell(pgbgw_worker *w, uint32_t slot)
 {
 	int fd, none = 0;
+	uint32_t end;
 
 	if (slot == w->env.self.handle.slot)
 		return w->env.fds[PGI_LATCH];
@@ -37,6 +37,8 @@ int pgi_bell(pgbgw_worker *w, uint32_t slot)
 	fd = ask(w, slot);
 	if (fd < 0)
 		return fd;
+	for (end = atomic_load(&w->bells_end); end <= slot && !atomic_compare_exchange_weak(&w->bells_end, &end, slot + 1);)
+		;
 	if (!atomic_compare_exchange_strong(&w->bells[slot], &none, fd + 1)) {
 		(void)close(fd);
 		return none - 1;
@@ -58,11 +60,10 @@ void pgi_ring(pgbgw_worker *w, uint64_t party)
 
 void pgi_bells_close(pgbgw_worker *w)
 {
-	for (uint32_t i = 0; w->bells && i < PGBGW_MAX_SLOTS; i++)
+	for (uint32_t i = 0; i < atomic_load(&w->bells_end); i++)
 		if (atomic_load(&w->bells[i]))
 			(void)close(atomic_load(&w->bells[i]) - 1);
-	free(w->bells);
-	w->bells = NULL;
+	atomic_store(&w->bells_end, 0);
 }
 
 int pgi_hold_add(pgbgw_worker *w, struct pgi_hold *h)

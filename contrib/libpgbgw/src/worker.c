@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -52,6 +53,8 @@ static void free_worker(pgbgw_worker *w)
 	pgi_waiters_free(w);
 	pgi_client_free(w);
 	pgi_bells_close(w);
+	if (w->room)
+		(void)munmap(w->room, sizeof *w->room);
 	for (int i = 0; i < PGI_KNOWN_FDS; i++)
 		close_fd(w->env.fds[i]);
 	free(w);
@@ -83,10 +86,13 @@ static int make(pgbgw_worker *w)
 	atomic_store(&w->latch, &w->local);
 	w->spins = spins();
 	w->party = pgi_party(&w->env.self);
-	w->buffer = malloc(PGI_RECORD_MAX);
-	w->bells = calloc(PGBGW_MAX_SLOTS, sizeof *w->bells);
-	if (!w->buffer || !w->bells)
+	w->room = mmap(NULL, sizeof *w->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (w->room == MAP_FAILED) {
+		w->room = NULL;
 		return pgi_fail(ENOMEM, "cannot open the worker: no memory is left");
+	}
+	w->buffer = w->room->buffer;
+	w->bells = w->room->bells;
 	if (w->env.fds[PGI_LATCH] < 0 && (w->env.fds[PGI_LATCH] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		return pgi_fail(errno, "cannot make a latch: %s", strerror(errno));
 	return 0;
@@ -120,7 +126,7 @@ int pgbgw_open(pgbgw_worker **to)
 	if (w->env.fds[PGI_CONTROL] >= 0) {
 		struct pgi_record hello = { .type = PGI_HELLO, .text = pgi_text_of("libpgbgw " PGBGW_VERSION) };
 
-		pgi_tell(w, &hello);
+		(void)pgi_tell(w, &hello); /* the end of the socket is seen by who reads */
 	}
 	*to = w;
 	return 0;
@@ -130,8 +136,8 @@ const pgbgw_self *pgbgw_get_self(const pgbgw_worker *w) { return &w->env.self; }
 bool pgbgw_is_attached(const pgbgw_worker *w) { return atomic_load(&w->inside) && !atomic_load(&w->forked); }
 bool pgbgw_supervisor_died(const pgbgw_worker *w) { return atomic_load(&w->died); }
 
-/* Tells the supervisor before the first byte is written. */
-static int enter(pgbgw_worker *w)
+/* Tells the supervisor before the first byte is written, and waits for its answer unless it counts this process already. */
+static int enter(pgbgw_worker *w, bool counted)
 {
 	struct pgi_record attach = { .type = PGI_ATTACH };
 	uint32_t slot = w->env.self.handle.slot;
@@ -140,7 +146,9 @@ static int enter(pgbgw_worker *w)
 
 	if (!word)
 		return pgi_fail(EUCLEAN, "cannot attach: slot %u has no latch", slot);
-	r = pgi_call(w, &attach, NULL, pgi_now() + PGI_CALL_NS, PGI_DEAF);
+	r = counted ? pgi_tell(w, &attach) : -EAGAIN;
+	if (r == -EAGAIN)
+		r = pgi_call(w, &attach, NULL, pgi_now() + PGI_CALL_NS, PGI_DEAF);
 	if (r < 0)
 		return r;
 	POINT();
@@ -149,7 +157,7 @@ static int enter(pgbgw_worker *w)
 	return 0;
 }
 
-static int attach(pgbgw_worker *w)
+static int attach(pgbgw_worker *w, bool counted)
 {
 	bool fresh = !w->segment.base;
 	int r = 0;
@@ -161,28 +169,32 @@ static int attach(pgbgw_worker *w)
 	if (fresh)
 		r = pgi_map_segment(w->env.fds[PGI_SEGMENT], &w->segment);
 	if (r == 0)
-		r = enter(w);
+		r = enter(w, counted);
 	if (r < 0 && fresh)
 		pgi_unmap_segment(&w->segment); /* nobody has seen it yet */
 	return r;
 }
 
-int pgbgw_attach(pgbgw_worker *w)
+static int attach_locked(pgbgw_worker *w, bool counted)
 {
 	int r = pgi_usable(w);
 
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&w->mu);
-	r = attach(w);
+	r = attach(w, counted);
 	pthread_mutex_unlock(&w->mu);
 	return r;
 }
+
+int pgbgw_attach(pgbgw_worker *w) { return attach_locked(w, false); }
+int pgi_attach_counted(pgbgw_worker *w) { return attach_locked(w, true); }
 
 static int detach(pgbgw_worker *w, bool closing)
 {
 	struct pgi_record request = { .type = PGI_DETACH };
 	bool inside;
+	int r;
 
 	pgi_dynamics_leave(w);
 	pthread_mutex_lock(&w->party_mu);
@@ -194,7 +206,10 @@ static int detach(pgbgw_worker *w, bool closing)
 		return 0;
 	pgi_dynamics_leave(w); /* one that came meanwhile */
 	pgi_latch_move(w, &w->local);
-	return pgi_call(w, &request, NULL, pgi_now() + (closing ? PGI_ASK_NS : PGI_CALL_NS), PGI_DEAF);
+	r = closing ? pgi_tell(w, &request) : -EAGAIN; /* last words are heard before the end is seen */
+	if (r == -EAGAIN)
+		r = pgi_call(w, &request, NULL, pgi_now() + (closing ? PGI_ASK_NS : PGI_CALL_NS), PGI_DEAF);
+	return r;
 }
 
 int pgbgw_detach(pgbgw_worker *w)
