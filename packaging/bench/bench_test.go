@@ -78,7 +78,7 @@ func TestFloor(t *testing.T) {
 		func() error { return m.register(t.Context(), p, "register", "worker-nolibc") },
 		func() error { return m.register(t.Context(), p, "register-glibc", "worker-glibc") },
 		func() error { return m.restart(t.Context(), p) },
-		func() error { return m.up(t.Context(), p, 100) },
+		func() error { return m.up(t.Context(), p, 100, "worker-nolibc") },
 		func() error { return m.terminate(t.Context(), p) },
 		func() error { return m.soak(t.Context(), p) },
 	} {

@@ -47,7 +47,7 @@ const usage = `usage: bench card | peers | lifecycle [flags] | shm [flags] |
   modules     measure start, restart and memory of workers that are functions
               of one library, inside of PostgreSQL and under pg-bgw; of the
               flags below -quick, -rounds, -samples, -quiet, -budget, -peers
-              and -scenarios, with register, register-cold, restart, memory10
+              and -scenarios, with register, register-cold, restart, up100, memory10
               and memory50
 
 flags of lifecycle:

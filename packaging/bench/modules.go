@@ -42,6 +42,7 @@ var moduleScenarios = []scenario{
 		return m.register(ctx, p, "register-cold", coldModule)
 	}},
 	{"restart", allRounds, (*measuring).restartModules},
+	{"up100", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 100, preloadedModule) }},
 	{"memory10", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.memory(ctx, p, 10) }},
 	{"memory50", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.memory(ctx, p, 50) }},
 }
@@ -50,6 +51,12 @@ var moduleMetrics = []metric{
 	{"register", "register to first instruction, library preloaded", "us"},
 	{"register-cold", "register to first instruction, library loaded by the worker", "us"},
 	{"exit1", "exit 1 to the next first instruction, library preloaded, restart_time 0", "us"},
+	{"up100", "100 asked for at once, library preloaded, all up", "ms"},
+	{"cpu", "processor time of each of these 100 starts, everybody's", "us"},
+	{"cpu-supervisor", "of these, the supervisor's", "us"},
+	{"cpu-launcher", "of these, its launchers'", "us"},
+	{"cpu-asking", "of these, of who asks and of the bus between", "us"},
+	{"cpu-worker", "of these, the worker's own, from its fork until it waits", "us"},
 	{"pss10", "memory of each of 10 idle workers without a connection (PSS)", "KiB"},
 	{"dirty10", "of this, private and dirty", "KiB"},
 	{"pss50", "memory of each of 50 idle workers without a connection (PSS)", "KiB"},

@@ -35,7 +35,7 @@ func TestModuleWays(t *testing.T) {
 	for _, w := range []way{byModule, byModuleControl, byModuleBus} {
 		r.peers = append(r.peers, newModules(w, 15)(seat{}))
 	}
-	for scenario, want := range map[string]int{"register": 3, "register-cold": 3, "restart": 1, "memory10": 1, "memory50": 1} {
+	for scenario, want := range map[string]int{"register": 3, "register-cold": 3, "restart": 1, "up100": 3, "memory10": 1, "memory50": 1} {
 		if got := len(r.those(scenario)); got != want {
 			t.Errorf("%s is measured in %d ways, want %d", scenario, got, want)
 		}

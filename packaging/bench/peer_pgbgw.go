@@ -382,6 +382,9 @@ func (p *pgbgw) spenders() spenders {
 	if p.inside != nil {
 		s.asking = []int{p.inside.pid}
 	}
+	if p.registrar != nil {
+		s.asking = []int{p.registrar.pid}
+	}
 	return s
 }
 

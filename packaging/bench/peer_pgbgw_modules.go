@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -105,6 +106,7 @@ func (p *pgbgw) moduleDefinition(i int) dbusapi.Definition {
 type registrar struct {
 	listener *net.UnixListener
 	orders   *orders // nil: it has not come
+	pid      int     // the worker's process
 }
 
 // newRegistrar listens, before the worker is started.
@@ -121,9 +123,12 @@ func (r *registrar) accept() error {
 	if err := r.listener.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
 	}
-	conn, err := r.listener.Accept()
+	conn, err := r.listener.AcceptUnix()
 	if err != nil {
 		return fmt.Errorf("the registrar does not come up: %w", err)
+	}
+	if r.pid, err = peerPID(conn); err != nil {
+		return errors.Join(fmt.Errorf("cannot tell the registrar's process: %w", err), conn.Close())
 	}
 	r.orders = &orders{role: "registering", conn: conn, in: bufio.NewReader(conn)}
 	return nil

@@ -75,7 +75,7 @@ func (w way) note() string {
 // scenarios are those in which the way matters; nil: all.
 func (w way) scenarios() []string {
 	return [...][]string{nil, {"register", "register-glibc", "up100"}, {"up100", "up500"}, {"register", "register-glibc", "up100", "terminate"}, {}, {},
-		nil, {"register", "register-cold"}, {"register", "register-cold"}}[w]
+		nil, {"register", "register-cold", "up100"}, {"register", "register-cold", "up100"}}[w]
 }
 
 const ourTemplate = `

@@ -36,8 +36,8 @@ var scenarios = []scenario{
 	{"register-glibc", allRounds, func(m *measuring, ctx context.Context, p peer) error {
 		return m.register(ctx, p, "register-glibc", "worker-glibc")
 	}},
-	{"up100", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 100) }},
-	{"up500", notQuick, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 500) }},
+	{"up100", allRounds, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 100, "worker-nolibc") }},
+	{"up500", notQuick, func(m *measuring, ctx context.Context, p peer) error { return m.up(ctx, p, 500, "worker-nolibc") }},
 	{"thousand", fewRounds, (*measuring).thousand},
 	{"terminate", allRounds, (*measuring).terminate},
 	{"soak", oneRound, (*measuring).soak},
@@ -219,12 +219,12 @@ func send(pid int, sig syscall.Signal) error {
 }
 
 // up: n workers asked for as fast as the peer takes it.
-func (m *measuring) up(ctx context.Context, p peer, n int) error {
+func (m *measuring) up(ctx context.Context, p peer, n int, program string) error {
 	if m.fit(p, n) < n {
 		return fmt.Errorf("%w: %d workers need %d processes, and -max-processes is %d",
 			errNotOffered, n, n*p.traits().perWorker, m.opt.maxProcesses)
 	}
-	if err := p.prepare(ctx, n, "worker-nolibc"); err != nil {
+	if err := p.prepare(ctx, n, program); err != nil {
 		return err
 	}
 	var who spenders
