@@ -13,7 +13,11 @@ run() {
     case ${1:-} in
     "") ;;
     --check) CHECK=yes ;;
-    *) fail "run takes --check and nothing else, not \"$1\"" ;;
+    crash)
+        run_crash "${@:2}"
+        return
+        ;;
+    *) fail "run takes --check or crash, not \"$1\"" ;;
     esac
     need_packages
     build

@@ -19,6 +19,7 @@ test_all() {
     say "building for arm64"
     GOARCH=arm64 CGO_ENABLED=0 go build ./...
     test_c
+    test_crash
     [[ $EUID -ne 0 ]] || make_roots
     test_go
     [[ $EUID -ne 0 ]] || test_try
@@ -54,6 +55,16 @@ test_try() {
     [[ $said == *"bgw_guest: word$word, 1 times"* ]] || fail "the module's worker did not do its work: $said"
     said=$("$REPO/packaging/dev" test modules "$modules/module-of-the-server") && fail "a module that needs the server's buffers was taken: $said"
     [[ $said == *"BufferDescriptors"*"cannot be loaded"* ]] || fail "it is not said what a module lacks: $said"
+}
+
+# test_crash is "run crash", with what is built already.
+test_crash() {
+    say "a crash inside PostgreSQL and beside it"
+    if [[ -z $(releases) && ${CI:-} != true ]]; then
+        say "not run: there are no headers of a PostgreSQL server here"
+        return
+    fi
+    (show_crash)
 }
 
 check_source() {
