@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 )
 
@@ -19,10 +20,15 @@ func TestQueueModel(t *testing.T) {
 			size = 4096 + 8*random.IntN(100)
 		}
 		most := size * 2
-		if seed%4 == 1 { // one whose sender stages short messages
+		switch seed % 4 {
+		case 1: // one whose sender stages short messages
 			size, most = 384+stageRing+8*random.IntN(1000), 2*shortMessage
+		case 2: // one whose sender streams long ones
+			size, most = 384+4*streamSeen+8*random.IntN(1000), 2*streamSeen
 		}
-		s, r := testQueue(t, size)
+		a, b := testParties(t)
+		s, r := testQueueOf(t, a, b, make([]byte, size+cacheLine)[8*random.IntN(8):][:size])
+		s.streams = runtime.GOARCH == "amd64" && size > stageRing // whoever made the CPU
 		var sent [][]byte
 		var unfinished []byte
 		for range 400 {
