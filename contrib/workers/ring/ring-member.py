@@ -22,15 +22,21 @@ def queue(w, key):
     raise pgbgw.Error(f"the extra data {w.entry.extra!r} has no {key}=")
 
 
+def terminate(*_):
+    """Ends the process, and lets nothing interrupt what closes the worker."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+
+
 def main():
     with pgbgw.Worker() as w:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.signal(signal.SIGTERM, terminate)
         try:
             w.attach()
         except pgbgw.Refused as e:
             if e.errno != errno.ESTALE:
                 raise
-            sys.exit(1)  # the segment crashed meanwhile: start again with the new one
+            terminate()  # the segment crashed meanwhile: start again with the new one
         receiver = queue(w, "in").receiver()
         sender = queue(w, "out").sender()
         try:
@@ -42,7 +48,7 @@ def main():
             pass
         sender.detach()
         receiver.detach()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends
 
 
 if __name__ == "__main__":
