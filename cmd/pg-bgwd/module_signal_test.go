@@ -118,6 +118,25 @@ func TestModuleSignalPlaces(t *testing.T) {
 	}
 }
 
+// TestModuleNoise: a query is cancelled, and a worker ended, while the server has
+// much to tell of it; who tells is libpq, which is not left in the middle.
+func TestModuleNoise(t *testing.T) {
+	needModules(t)
+	c := newCluster(t)
+	c.start()
+	const noise = "DO 'BEGIN LOOP RAISE WARNING ''noise''; PERFORM pg_sleep(.001); END LOOP; END'"
+	s := beside(t, c.block("main")+modulePath(),
+		moduleWorker("cancels", "unblock,connect:,canceled:"+noise+",query:VALUES(1)", withSession...)+
+			moduleWorker("ends", "unblock,connect:postgres,query:"+noise, withSession...))
+	s.says("WARNING:  noise")
+	s.strike("cancels", syscall.SIGINT)
+	s.says("cancels: 57014 canceling statement due to user request")
+	s.exits(0, "cancels")
+	s.says("cancels: 1")
+	s.strike("ends", syscall.SIGTERM)
+	s.exits(1, "ends")
+}
+
 // TestModuleServerHangs: a server that has stopped answers nobody, and a worker
 // that waits for it ends all the same.
 func TestModuleServerHangs(t *testing.T) {
@@ -143,8 +162,10 @@ func TestModuleListens(t *testing.T) {
 	needModules(t)
 	c := newCluster(t)
 	c.start()
-	s := beside(t, c.block("main")+modulePath(), moduleWorker("ear", "unblock,connect:postgres,listen:News Desk", withSession...))
+	s := beside(t, c.block("main")+modulePath(), moduleWorker("ear", "unblock,connect:postgres,query:LISTEN by_spi,listen:News Desk", withSession...))
 	s.says("ear: listens")
+	c.query("NOTIFY by_spi")
+	s.logs(`ear: by_spi brought ""`)
 	for i := range 3 {
 		text := fmt.Sprintf("number %d", i)
 		c.query(`NOTIFY "News Desk", '` + text + `'`)
