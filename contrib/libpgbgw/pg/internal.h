@@ -77,6 +77,9 @@ extern void guc_start(void);
 /* latch.c */
 extern void latch_start(void);
 
+/* wait_event_set.c: makes ready what waits need, in a new process: what it inherited is closed. */
+extern void waits_start(void);
+
 /* module.c */
 extern void *module_function(const char *library, const char *function);
 
