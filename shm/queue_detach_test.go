@@ -183,3 +183,37 @@ func TestQueueLastWords(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueTells: who writes without a flush tells the receiver each time that
+// more than a quarter of the ring is not seen, and not before (BGW-152); the
+// receiver gives back as much.
+func TestQueueTells(t *testing.T) {
+	for _, size := range []int{1000, 4096, 384 + 64<<10} {
+		s, r := testQueue(t, size)
+		const frame = lengthWord + 24
+		quarter := uint64(len(s.data)) / 4
+		sent, taken, seen, freed := uint64(0), uint64(0), uint64(0), uint64(0)
+		for range 20 * len(s.data) / frame {
+			if err := s.TrySend(NoFlush, message(24)); err != nil {
+				t.Fatal(err)
+			}
+			sent += frame
+			if now := s.written.Load(); now != seen && (now-seen <= quarter || now != sent) {
+				t.Fatalf("BGW-152: ring of %d: %d bytes are shown at once, %d are sent", len(s.data), now-seen, sent)
+			} else if seen = now; sent-seen > quarter {
+				t.Fatalf("BGW-152: ring of %d: %d bytes are not shown", len(s.data), sent-seen)
+			}
+			for taken != seen {
+				if _, err := r.TryReceive(); err != nil {
+					t.Fatal(err)
+				}
+				if now := r.read.Load(); now != freed && (now-freed <= quarter || now > taken+frame) {
+					t.Fatalf("ring of %d: %d bytes are given back at once, %d were taken", len(s.data), now-freed, taken)
+				} else if freed = now; taken > freed+quarter {
+					t.Fatalf("ring of %d: %d bytes are not given back", len(s.data), taken-freed)
+				}
+				taken += frame
+			}
+		}
+	}
+}
