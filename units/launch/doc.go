@@ -52,5 +52,7 @@
 // # Cost
 //
 // A live worker holds one descriptor (its pidfd) and no goroutine and no
-// thread. All events come through one [Poller].
+// thread. All events come through one [Poller]; while many starts are under way
+// they are gathered for some milliseconds. While more than one request waits, the
+// launcher makes two children at a time, in the order of the requests.
 package launch

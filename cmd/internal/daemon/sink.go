@@ -22,6 +22,9 @@ func (d *Daemon) Publish(c supervise.Change) {
 		d.logChange(c)
 		return
 	}
+	if c.Kind == supervise.Registered {
+		d.registrations.Add(1)
+	}
 	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
 	d.census.change(c.Before, c.Info)
 	d.publishBus(c)
