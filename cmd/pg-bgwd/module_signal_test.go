@@ -29,7 +29,7 @@ func (s *supervisor) strike(label string, signal syscall.Signal) {
 // code 1 (BGW-105). PGBGW_STORM is how often, in all; 150 by default.
 func TestModuleSignalStorm(t *testing.T) {
 	needModules(t)
-	c := newCluster(t)
+	c := newCluster(t, "max_connections = 100") // a server under load is slow to see the last ones off
 	c.start()
 	again := append([]string{"restart_time", "0"}, withSession...)
 	labels := []string{"default 1", "default 2", "default 3", "die 1", "die 2"}
@@ -141,6 +141,7 @@ func TestModuleNoise(t *testing.T) {
 // that waits for it ends all the same.
 func TestModuleServerHangs(t *testing.T) {
 	needModules(t)
+	t.Parallel() // it waits for five seconds
 	c := newCluster(t)
 	c.start()
 	s := beside(t, c.block("main")+modulePath(),

@@ -31,6 +31,9 @@
 // it asks of the database goes over a session of libpq, as any client's. Shared
 // memory is half of the worker's segment, at one address in every process.
 //
+// Signals end or interrupt a worker where nothing is half done: pg/interrupt.c has
+// the rule, and HELD in pg/internal.h marks what must not be left.
+//
 // A function of the server that is not there is a stub that ends the worker with
 // a FATAL error that names it; data that is not there keeps the module from being
 // loaded. pg-bgwd calls nothing of it, and no module ever runs in pg-bgwd.
