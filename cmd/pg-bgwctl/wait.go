@@ -67,12 +67,13 @@ func (b *bus) watch(f *waitFlag, doing string) (*watch, error) {
 	}
 	w := &watch{bus: b, timeout: f.timeout}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	if f.timeout != units.Infinity {
-		w.cancel()
-		w.ctx, w.cancel = context.WithTimeout(context.Background(), f.timeout)
-	}
+	slow := time.AfterFunc(callTimeout, w.cancel)
+	defer slow.Stop()
 	var err error
 	if w.events, err = b.Events(w.ctx, true); err != nil {
+		if w.ctx.Err() != nil {
+			err = context.DeadlineExceeded
+		}
 		w.cancel()
 		return nil, explain(err, doing)
 	}
@@ -86,19 +87,20 @@ func (w *watch) close() {
 	}
 }
 
-// await waits until each target is reached or cannot be any more. The errors are in the order of the targets, nil for
-// those that were reached.
+// await waits until each target is reached or cannot be any more, and no longer than the timeout after a first look at all
+// of them. The errors are in the order of the targets, nil for those that were reached.
 func (w *watch) await(targets []*target) []error {
 	errs := make([]error, len(targets))
 	open := map[int]bool{}
 	for i := range targets {
 		open[i] = true
 	}
+	ctx := w.ctx
 	look := func(touched func(dbusapi.Handle) bool) {
 		for i, t := range targets {
 			if open[i] && touched(t.handle) {
 				var done bool
-				done, errs[i] = w.look(t)
+				done, errs[i] = w.look(ctx, t)
 				open[i] = !done && errs[i] == nil
 			}
 		}
@@ -112,13 +114,19 @@ func (w *watch) await(targets []*target) []error {
 		clear(open)
 	}
 	all := func(dbusapi.Handle) bool { return true }
-	for look(all); anyOpen(open); {
+	look(all)
+	if w.timeout != units.Infinity {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(w.ctx, w.timeout)
+		defer cancel()
+	}
+	for anyOpen(open) {
 		select {
-		case <-w.ctx.Done():
+		case <-ctx.Done():
 			fail(w.late)
 		case e, ok := <-w.events:
 			switch {
-			case w.ctx.Err() != nil:
+			case ctx.Err() != nil:
 				fail(w.late)
 			case !ok:
 				fail(lostBus)
@@ -144,14 +152,14 @@ func anyOpen(open map[int]bool) bool {
 }
 
 // look reads a target's worker and judges it.
-func (w *watch) look(t *target) (done bool, err error) {
-	ctx, cancel := context.WithTimeout(w.ctx, callTimeout)
+func (w *watch) look(ctx context.Context, t *target) (done bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := w.bus.Worker(ctx, t.handle)
+	info, err := w.bus.Worker(limited, t.handle)
 	switch {
 	case isGone(err):
 		return t.gone == nil, t.gone
-	case w.ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return false, w.late(t)
 	case left(err):
 		return false, lostDaemon(t)
