@@ -154,7 +154,6 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 {
 	int status = r->status, error;
 
-	report(status, STEP_NONE, (int)syscall(SYS_getpid));
 	if (setsid() < 0)
 		fail(status, STEP_SESSION, errno);
 	/* Privileges and sandbox come before the files, which close the ruleset. */

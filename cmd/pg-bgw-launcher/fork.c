@@ -93,6 +93,7 @@ static void born(void *arg)
 {
 	const struct birth *b = arg;
 
+	report(b->r->status, STEP_NONE, (int)syscall(SYS_getpid)); /* before anything: whoever has no number was never born */
 	if (b->heir)
 		pool_pass(b->heir);
 	child_run(b->r, b->in, b->ruleset);

@@ -4,7 +4,7 @@
  * for. It is the active one no more when
  *
  *   - more requests are there and a second thread waits for its turn: the child
- *     gives it the turn as its first act. So the next child is made while this one
+ *     gives it the turn as its second act. So the next child is made while this one
  *     executes its program. One request alone wakes nobody;
  *   - it waits for long for a child that shares its memory. A program on a file
  *     system that does not answer would stop all others; so a third thread stands
