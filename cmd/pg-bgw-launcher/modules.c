@@ -149,13 +149,24 @@ int modules_open(int socket, char **argv, int argc)
 	return error;
 }
 
+/* copy copies as much of a text as there is room for. It is no snprintf, since a worker's start would be the first to need its pages. */
+static void copy(char *to, size_t size, const char *from)
+{
+	size_t n = strnlen(from, size - 1);
+
+	memcpy(to, from, n);
+	to[n] = 0;
+}
+
 /* The title that ps(1) shows is PostgreSQL's form of it (BGW-112). */
 static void set_title(const char *name)
 {
-	int n = snprintf(title, title_size, "pg-bgw: %s", name);
+	static const char prefix[] = "pg-bgw: ";
 
-	if (n > 0 && (size_t)n < title_size)
-		memset(title + n, 0, title_size - (size_t)n);
+	memset(title, 0, title_size);
+	copy(title, title_size, prefix);
+	if (title_size > sizeof prefix)
+		copy(title + sizeof prefix - 1, title_size - (sizeof prefix - 1), name);
 	prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
@@ -174,12 +185,12 @@ _Noreturn void modules_run(const struct request *r, int status)
 	struct pgbgw_host_worker worker; /* which does not return: it lives as long as the process */
 	char **argv = r->argv;
 
-	memset(&worker, 0, sizeof worker);
+	worker.flags = worker.start_time = worker.restart_time = 0;
 	become_process();
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* as after exec; nothing of the launcher's is left but its modules */
 	environ = r->envp;
-	snprintf(worker.library, sizeof worker.library, "%s", argv[0]);
-	snprintf(worker.function, sizeof worker.function, "%s", argv[1] ? argv[1] : "");
+	copy(worker.library, sizeof worker.library, argv[0]);
+	copy(worker.function, sizeof worker.function, argv[1] ? argv[1] : "");
 	for (int i = 2; i < 5 && argv[i - 1] && argv[i]; i++)
 		(&worker.flags)[i - 2] = atoi(argv[i]);
 	set_title(variable(r->envp, "PGBGW_NAME"));

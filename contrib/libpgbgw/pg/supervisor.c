@@ -18,6 +18,7 @@ void supervisor_start(BackgroundWorker *entry)
 {
 	const pgbgw_self *self;
 
+	pgi_launched = true;
 	if (pgbgw_open(&the_pgbgw) < 0)
 		elog(FATAL, "cannot be a worker: %s", pgbgw_last_error());
 	self = pgbgw_get_self(the_pgbgw);

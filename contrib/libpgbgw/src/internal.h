@@ -59,6 +59,12 @@ struct pgi_environment {
 
 /* Reads the environment and checks the descriptors. */
 int pgi_environment_read(struct pgi_environment *e);
+/*
+ * Set in a process that the launcher has forked and nobody executed a program in
+ * since: its descriptors are as the supervisor made them, and what costs most of
+ * looking at them, /proc, is left out.
+ */
+extern bool pgi_launched;
 
 /* ---- segment.c ---- */
 
