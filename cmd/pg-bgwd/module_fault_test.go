@@ -181,6 +181,27 @@ func TestModuleVanishes(t *testing.T) {
 	s.poll("the neighbour's last restart", func() bool { return s.worker("stays").StartNumber == 6 })
 }
 
+// TestModuleIsSmall: what every fork of a launcher would pay for is not there until
+// somebody needs it, and a worker that waits has little memory of its own.
+func TestModuleIsSmall(t *testing.T) {
+	dir := needModules(t)
+	s := beside(t, modulesBlock(dir, map[string]string{"bgw_rows.statics": "plain=say:waits now,wait"}, "bgw_rows"), "")
+	s.says("plain: waits now")
+	pid := strconv.Itoa(int(s.attached("plain").MainPID))
+	if maps := readOr("/proc/"+pid+"/maps", ""); maps == "" || strings.Contains(maps, "libpq") {
+		t.Errorf("a worker without a connection has libpq:\n%s", maps)
+	}
+	dirty := -1
+	for line := range strings.Lines(readOr("/proc/"+pid+"/smaps_rollup", "")) {
+		if f := strings.Fields(line); f[0] == "Private_Dirty:" {
+			dirty, _ = strconv.Atoi(f[1])
+		}
+	}
+	if dirty < 0 || dirty > 150 { // 70 to 80 as a rule
+		t.Errorf("it has %d KiB of its own", dirty)
+	}
+}
+
 // TestModuleCrashInside is the same in PostgreSQL, to be read beside it.
 func TestModuleCrashInside(t *testing.T) {
 	needModules(t)
