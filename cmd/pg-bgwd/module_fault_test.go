@@ -268,3 +268,18 @@ func TestModuleCrashRenews(t *testing.T) {
 		t.Errorf("what is never started again is %+v", s.worker("never"))
 	}
 }
+
+// TestModuleSupervisorKilled: workers that wait for a latch, and for a condition
+// variable that nobody will signal, end with their supervisor.
+func TestModuleSupervisorKilled(t *testing.T) {
+	needModules(t)
+	s := beside(t, modulePath(), moduleWorker("latch", "say:here,wait")+meeter("barrier", 2, 0))
+	s.says("latch: waits")
+	s.attached("barrier")
+	latch, barrier := gone(t, s.worker("latch").MainPID), gone(t, s.worker("barrier").MainPID)
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	latch()
+	barrier()
+}
