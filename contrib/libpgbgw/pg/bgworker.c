@@ -15,7 +15,7 @@ StaticAssertDecl(sizeof(((struct pgbgw_host_entry *)0)->type) == BGW_MAXLEN, "ty
 static void to_entry(const BackgroundWorker *w, struct pgbgw_host_entry *e)
 {
 	memset(e, 0, sizeof *e);
-	registration_text(w->bgw_name, e->name);
+	registration_text(registration_name(w), e->name);
 	if (registration_is_text(w->bgw_type)) /* else what lay on the stack of a module that does not know of types: another in each life */
 		registration_text(w->bgw_type, e->type);
 	strlcpy(e->library, w->bgw_library_name, sizeof e->library);

@@ -95,9 +95,16 @@ bool registration_is_text(const char *name)
 	return pgi_is_text(name, n);
 }
 
+const char *registration_name(const BackgroundWorker *w)
+{
+	if (w->bgw_name[0])
+		return w->bgw_name;
+	return w->bgw_type[0] && registration_is_text(w->bgw_type) ? w->bgw_type : w->bgw_function_name;
+}
+
 static void fill(const BackgroundWorker *w, pgbgw_definition *d, struct names *names)
 {
-	registration_text(w->bgw_name, names->name);
+	registration_text(registration_name(w), names->name);
 	for (unsigned char *p = (unsigned char *)names->name; *p; p++)
 		if (*p >= 0x80) /* as in the server's title and log (BGW-020); of those in _PG_init it shows every byte */
 			*p = '?';

@@ -32,6 +32,12 @@ extern bool registration_is_sane(BackgroundWorker *w, int level);
 /* supervisor.c: a name as it is registered; to has BGW_MAXLEN bytes. */
 extern const char *registration_text(const char *from, char *to);
 
+/*
+ * supervisor.c: the name that a worker is registered under. PostgreSQL takes one without
+ * a name, as its own tests register one; here that has its type's, or else its function's.
+ */
+extern const char *registration_name(const BackgroundWorker *w);
+
 /* supervisor.c: whether a name, as far as it is registered, is UTF-8 without control characters. */
 extern bool registration_is_text(const char *name);
 
