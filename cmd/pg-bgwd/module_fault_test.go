@@ -38,6 +38,7 @@ func TestModuleFaults(t *testing.T) {
 		{"error", "bgw_fault", "while it was loading " + fault, "ERROR:  the module cannot go on"},
 		{"missing", "no_such_module", "while it was loading no_such_module", `could not access file "no_such_module"`},
 		{"foreign", "bgw_foreign", "while it was loading " + testModules() + "/bgw_foreign.so", "version mismatch"},
+		{"later", "bgw_later", "while it was loading " + testModules() + "/bgw_later.so", "undefined symbol: a_function_of_a_later_minor_release"},
 		{"bare", "bgw_bare", "while it was loading " + testModules() + "/bgw_bare.so", "missing magic block"},
 		{"hang", "bgw_fault", "is still loading " + fault, ""},
 	} {

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "utils/catcache.h"
+
 #include "memory.h"
 
 MemoryContext CurrentMemoryContext;
@@ -70,6 +72,13 @@ static MemoryContext create(NodeTag tag, MemoryContext parent, const char *name)
 		memory_exhausted(sizeof *c, name);
 	init_context(c, tag, parent, name);
 	return &c->head;
+}
+
+/* For what lasts as long as the session: modules keep there what they have looked up. */
+void CreateCacheMemoryContext(void)
+{
+	if (!CacheMemoryContext)
+		CacheMemoryContext = AllocSetContextCreate(TopMemoryContext, "CacheMemoryContext", ALLOCSET_DEFAULT_SIZES);
 }
 
 void memory_start(void)

@@ -9,6 +9,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 
 #include "connection.h"
 
@@ -95,6 +96,7 @@ static void learn_session(void)
 {
 	PGresult *r;
 
+	CreateCacheMemoryContext();
 	connection_command(psprintf("SET client_encoding TO %s; SET DateStyle TO 'ISO'",
 				    quote_literal_cstr(PQparameterStatus(session, "server_encoding"))));
 	r = connection_run("SELECT d.oid, d.dattablespace, r.oid, r.rolsuper FROM pg_catalog.pg_database d, pg_catalog.pg_roles r "

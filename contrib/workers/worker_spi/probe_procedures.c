@@ -157,6 +157,7 @@ void probe_procedures(void)
 	probe_error("no rows", wants_rows);
 	probe_names();
 	saw("a function", "%d", DatumGetInt32(DirectFunctionCall2(add, Int32GetDatum(40), Int32GetDatum(2))));
+	saw("cache", "%d", CacheMemoryContext && MemoryContextGetParent(CacheMemoryContext) == TopMemoryContext);
 	saw("recovery", "%d", RecoveryInProgress());
 	SPI_finish();
 	PopActiveSnapshot();
