@@ -45,6 +45,9 @@ extern void notify_saw(const PGresult *r);
 /* connection_command runs a command whose result does not matter. */
 extern void connection_command(const char *command);
 
+/* guc_session.c: has the session know the module's parameters; outside of a transaction. */
+extern void guc_session_tell(void);
+
 /* identity.c: a row of database, tablespace, role and whether it is a superuser. */
 extern void identity_set(const PGresult *r);
 

@@ -42,6 +42,12 @@ void parameter_add(struct parameter *p)
 	parameters = p;
 }
 
+void parameters_walk(void (*each)(const struct parameter *p, void *arg), void *arg)
+{
+	for (struct parameter *p = parameters; p; p = p->next)
+		each(p, arg);
+}
+
 struct settings_head {
 	uint64 length, sum; /* of the text behind it */
 };

@@ -46,11 +46,15 @@ struct parameter {
 /* guc.c */
 extern struct parameter *parameter_find(const char *name);
 extern void parameter_add(struct parameter *p);
+extern void parameters_walk(void (*each)(const struct parameter *p, void *arg), void *arg);
 
 /* guc_value.c: 0 is failure, reported at level. */
 extern bool value_parse(const struct parameter *p, const char *text, union value *out, int level);
 extern bool value_install(struct parameter *p, union value v, GucSource source, int level);
 extern char *value_text(const struct parameter *p);
+
+/* guc_session.c: a value is another one, or new; connection.h has guc_session_tell. */
+extern void guc_session_changed(const struct parameter *p);
 
 /* The file's value of a name, or NULL. */
 extern const char *setting_find(const char *name);

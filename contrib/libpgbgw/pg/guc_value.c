@@ -293,6 +293,7 @@ bool value_install(struct parameter *p, union value v, GucSource source, int lev
 	}
 	assign(p, v, extra);
 	p->source = source;
+	guc_session_changed(p);
 	return true;
 }
 

@@ -79,6 +79,7 @@ void transaction_needed(void)
 				errmsg("a query needs a transaction: StartTransactionCommand was not called")));
 	if (begun)
 		return;
+	guc_session_tell();
 	connection_command("BEGIN");
 	begun = true;
 }
@@ -127,6 +128,7 @@ bool transaction_step_aside(void)
 		return false;
 	if (begun)
 		commit_in_server();
+	guc_session_tell();
 	return true;
 }
 

@@ -153,6 +153,9 @@ void probe_procedures(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_execute("SELECT string_agg(n::text, ' ' ORDER BY n) FROM probe_steps", true, 0);
 	saw("what was committed", "%s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	SPI_execute("SELECT concat_ws(' ', current_setting('bgw_spi.naptime'), current_setting('bgw_spi.size'),"
+		    " current_setting('bgw_spi.color'), current_setting('bgw_spi.ratio'), current_setting('bgw_spi.flag'))", true, 0);
+	saw("parameters in SQL", "%s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	probe_parameters_of_options();
 	probe_error("no rows", wants_rows);
 	probe_names();
