@@ -67,7 +67,7 @@ type Daemon struct {
 	dirty   chan struct{}
 	changes atomic.Uint64 // told so far
 
-	registrations atomic.Uint64 // told since the last quiet time
+	registrations atomic.Uint64 // dynamic ones, told since the last quiet time
 	mostAtOnce    int           // of them; keepStatus's alone
 
 	undo []func() // in the order of what they undo

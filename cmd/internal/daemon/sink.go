@@ -22,7 +22,7 @@ func (d *Daemon) Publish(c supervise.Change) {
 		d.logChange(c)
 		return
 	}
-	if c.Kind == supervise.Registered {
+	if c.Kind == supervise.Registered && c.Info.Dynamic { // a definition of the files comes once
 		d.registrations.Add(1)
 	}
 	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
