@@ -40,6 +40,9 @@ func newCgroup(t *testing.T, name string) *os.File {
 		t.Fatal(err)
 	}
 	dir, err := os.Open(path)
+	if err == nil {
+		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +62,21 @@ func removeStale(base string) {
 		if _, err := fmt.Sscanf(filepath.Base(path), "pg-bgw-test-%d-%d", &pid, &n); err != nil {
 			continue
 		}
-		if syscall.Kill(pid, 0) == syscall.ESRCH {
+		if syscall.Kill(pid, 0) == syscall.ESRCH && !locked(path) {
 			removeCgroup(path)
 		}
 	}
+}
+
+// locked says that a test run has the cgroup, whose number may be one of another
+// process space.
+func locked(path string) bool {
+	dir, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	return syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == syscall.EWOULDBLOCK
 }
 
 // removeCgroup kills what is in path and below and removes it all. cgroup.kill
