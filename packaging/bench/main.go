@@ -233,7 +233,8 @@ func listPeers(w io.Writer, b *lab) error {
 
 // lifecyclePlan is "bench lifecycle".
 func lifecyclePlan() plan {
-	return plan{discover: discover, first: step, scenarios: scenarios, idle: []int{1, 100}, metrics: metrics, goals: goals, bases: []string{runit, floor}}
+	return plan{discover: discover, first: step, scenarios: scenarios, idle: []int{1, 100}, metrics: metrics, goals: goals, bases: []string{runit, floor},
+		method: []string{"PostgreSQL's memory is the postmaster's alone, its share of the shared buffers included."}}
 }
 
 // measure prints the card, measures, and prints the report, also when it was

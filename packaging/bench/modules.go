@@ -9,7 +9,11 @@ import (
 // modulesPlan is "bench modules": for each release of PostgreSQL that is here,
 // one file, whose functions are workers of the server and of pg-bgw.
 func modulesPlan() plan {
-	p := plan{discover: discoverModules, scenarios: moduleScenarios, metrics: moduleMetrics}
+	p := plan{discover: discoverModules, scenarios: moduleScenarios, metrics: moduleMetrics, method: []string{
+		fmt.Sprint("Both sides have max_worker_processes ", moduleSlots, " and load one and the same file; the worker that loads it itself loads a copy of it."),
+		"Memory is that of each worker alone, of its smaps_rollup half a second after the last was up, with what it has touched of shared memory. " +
+			"PSS counts a page by its share among all that map it: the other workers, who forked them, and for files of the system any process.",
+	}}
 	for i, major := range postgresMajors() {
 		p.goals = append(p.goals, moduleGoals(major)...)
 		if i > 0 { // the newest is there by itself

@@ -69,7 +69,7 @@ func (p *postgres) missing() string { return missingHeaders(p.major) }
 func (p *postgres) traits() traits {
 	return traits{
 		perWorker: 1, killResets: true,
-		note: p.name() + ": background workers with shared memory access and restart_time 0, registered and terminated inside of the server by an extension of ours; kill -9 of one resets the whole cluster, as it must. Memory is the postmaster's alone, its share of the shared buffers included.",
+		note: p.name() + ": background workers with shared memory access and restart_time 0, registered and terminated inside of the server by an extension of ours; kill -9 of one resets the whole cluster, as it must.",
 	}
 }
 

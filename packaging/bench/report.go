@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -21,7 +22,7 @@ func (r *runner) report(w io.Writer) {
 	for _, p := range r.peers {
 		fmt.Fprintf(w, "  %s\n", p.traits().note)
 	}
-	for _, n := range r.notes {
+	for _, n := range slices.Concat(r.method, r.notes) {
 		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(strings.TrimSpace(n), "\n", "\n    "))
 	}
 	fmt.Fprintf(w, "  %d of %d measurements began on a machine that was busy with something else.\n", r.busy, r.begun)

@@ -19,6 +19,7 @@ type plan struct {
 	idle      []int // numbers of workers with which idle costs are watched, of all peers at once
 	metrics   []metric
 	goals     []goal
+	method    []string // how it is measured, beside what each peer notes
 	bases     []string // peers that the others are compared with, beside the newest server
 }
 
