@@ -74,8 +74,9 @@ func (o *output) pipe(s supervise.Start) (int, string, error) {
 const maxRest = 128
 
 // finish logs what a process that has ended still wrote, so that its last
-// words come before its end does, and before ours. A pipe that somebody else
-// holds open, though the tree is gone, is read on by the poller.
+// words come before its end does, and before ours, the last also without an end
+// of line. A pipe that somebody else holds open, though the tree is gone, is read
+// on by the poller.
 func (o *output) finish(r units.Run) {
 	l := o.remove(r)
 	if l == nil {
@@ -85,6 +86,7 @@ func (o *output) finish(r units.Run) {
 	defer l.mu.Unlock()
 	for n := 0; n < maxRest && l.one(); n++ {
 	}
+	l.flush()
 }
 
 func (o *output) remove(r units.Run) *lines {
