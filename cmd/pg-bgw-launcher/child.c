@@ -3,9 +3,10 @@
  * is a copy of it (fork.c), made without the C library's fork(): it makes system
  * calls and little else. It allocates nothing, takes no lock, calls nothing that
  * the library would have all threads do (setuid(2), notes), and writes to nothing
- * but its stack and errno, which are those of the thread that waits for it. (The library's idea of its own thread id and the kernel's robust list
- * are the launcher's; exec replaces both. A copy that is to go on without exec
- * must call set_robust_list first.)
+ * but its stack and errno, which are those of the thread that waits for it. (The
+ * library's idea of its own thread id and the kernel's robust list are the
+ * launcher's; exec replaces both. A copy that is to go on without exec must call
+ * set_robust_list first.)
  */
 #define _GNU_SOURCE
 #include <errno.h>

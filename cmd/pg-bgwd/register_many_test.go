@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
+	"github.com/pg-bgw/pg-bgw/shm/control"
 )
 
 // TestRegisterMany: one call registers what can be registered, and says of
@@ -51,5 +53,65 @@ func TestRegisterMany(t *testing.T) {
 	<-told
 	for h := range waiting {
 		s.running(h)
+	}
+}
+
+func init() { bareRoles["crowd"] = crowd }
+
+// crowd asks for 39 workers before it reads an answer, and for something else
+// among them. One has no command.
+func crowd() int {
+	blocking()
+	const all, other, wrong = 40, 20, 7
+	for id := uint64(1); id <= all; id++ {
+		r := control.Record{Type: control.Register, ID: id, Pairs: []control.Pair{
+			{Key: control.KeyName, Value: "sleeper"}, {Key: control.KeyFlags, Value: []string{"shmem_access"}},
+			{Key: control.KeyRestartTime, Value: int64(-1)}, {Key: control.KeyCommand, Value: []string{"/bin/sleep", "1000"}},
+		}}
+		switch id {
+		case wrong:
+			r.Pairs = r.Pairs[:3]
+		case other:
+			r = control.Record{Type: control.Hello, ID: id, Text: "crowd"}
+		}
+		if err := send(r); err != nil {
+			fmt.Println("send:", err)
+			return 3
+		}
+	}
+	var answers [all + 1]string
+	for left := all; left > 0; {
+		r, err := receive()
+		if err != nil {
+			fmt.Println("receive:", err)
+			return 3
+		}
+		if r.ID != 0 {
+			left--
+			answers[r.ID] = fmt.Sprint(r.Type, r.Errno == 0, r.Errno == syscall.EINVAL, r.Errno == syscall.EAGAIN)
+		}
+	}
+	for from := 1; from <= all; {
+		to := from
+		for to < all && answers[to+1] == answers[from] {
+			to++
+		}
+		fmt.Printf("answers %d to %d: %s\n", from, to, answers[from])
+		from = to + 1
+	}
+	select {}
+}
+
+// TestRegisterCrowd: of what a worker asks for without waiting, each is answered
+// for itself and in its order: a mistake, something else, and no slot any more
+// (BGW-024) take nothing from the others.
+func TestRegisterCrowd(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{"pg-bgw.hcl": "max_worker_processes = 30\n", "workers.d/10.hcl": bare("crowd", "crowd")})
+	registered := fmt.Sprint(control.Register.Answer(), true, false, false)
+	refused := fmt.Sprint(control.Register.Answer(), false, true, false)
+	full := fmt.Sprint(control.Register.Answer(), false, false, true)
+	hello := fmt.Sprint(control.Hello.Answer(), true, false, false)
+	for _, line := range []string{"1 to 6: " + registered, "7 to 7: " + refused, "8 to 19: " + registered, "20 to 20: " + hello, "21 to 31: " + registered, "32 to 40: " + full} {
+		s.says("answers " + line)
 	}
 }

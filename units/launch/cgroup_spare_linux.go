@@ -3,9 +3,9 @@ package launch
 import "golang.org/x/sys/unix"
 
 // Prepare makes the cgroups of workers that may be started soon, those with these
-// IDs, and removes what earlier calls have made and no start has used: of what a start costs
-// this process that is a third. A start whose cgroup is not there makes it, so
-// nothing depends on a guess. What cannot be made or removed is left: a
+// IDs, and removes what earlier calls have made and no start has used: of what a
+// start costs this process that is a third. A start whose cgroup is not there makes
+// it, so nothing depends on a guess. What cannot be made or removed is left: a
 // start will say why. It is called while there is nothing else to do.
 func (c *Cgroups) Prepare(ids []string) {
 	wanted := make(map[string]bool, len(ids))

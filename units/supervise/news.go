@@ -10,9 +10,10 @@ import (
 // news is the queue of changes to the Sink: in order, and never in the loop's
 // way. While workers are being started, what is new of them and of others that
 // were is told later, by gatherTime at most: of a hundred that are registered at
-// once the last need not wait until everybody has been told of the first. Where the sink is behind, changes of one registration that leave its
-// state alone (a worker that attaches and detaches, or says that it is ready,
-// as fast as it can) become one, so that no worker can make the queue grow.
+// once the last need not wait until everybody has been told of the first. Where
+// the sink is behind, changes of one registration that leave its state alone (a
+// worker that attaches and detaches, or says that it is ready, as fast as it can)
+// become one, so that no worker can make the queue grow.
 type news struct {
 	mu      sync.Mutex
 	changes []*Change

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -23,6 +22,7 @@ const (
 	maxControlWaits = 32
 	maxControlWait  = 20 * time.Second
 	maxDrain        = 4096 // records read of a process that has ended: more than a socket holds
+	maxTurn         = 32   // registrations served before it is somebody else's turn
 )
 
 // controlServer serves the control sockets, one for each process.
@@ -85,7 +85,7 @@ func (s *controlServer) finish(r units.Run) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for n := 0; n < maxDrain && !c.closed && c.one(); n++ {
+	for n := 0; n < maxDrain && !c.closed && c.turn(); n++ {
 	}
 	c.close()
 }
@@ -110,14 +110,39 @@ func (s *controlServer) tell(r units.Run, rec control.Record) {
 	}
 }
 
-// ready serves one record, so that a worker that sends without end delays no
-// other by more.
+// ready serves a turn, so that a worker that sends without end delays no other
+// by more.
 func (c *conn) ready(uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.one()
+		c.turn()
 	}
+}
+
+// turn serves one record, and before it the registrations that it comes after,
+// at once; it reports whether there was anything. c.mu is held.
+func (c *conn) turn() bool {
+	var asked []control.Record
+	for len(asked) < maxTurn {
+		rec, wrong, ok := c.next()
+		if ok && wrong == nil && rec.Type == control.Register {
+			asked = append(asked, rec)
+			continue
+		}
+		c.registerAll(asked)
+		switch {
+		case !ok:
+			return len(asked) > 0
+		case wrong != nil:
+			c.refuse(rec, wrong)
+		default:
+			c.serve(rec)
+		}
+		return true
+	}
+	c.registerAll(asked)
+	return true
 }
 
 // close gives the socket up. c.mu is held.
@@ -129,32 +154,25 @@ func (c *conn) close() {
 	}
 }
 
-// one serves one record and reports whether there was one. c.mu is held.
-func (c *conn) one() bool {
+// next takes the next record and says what is wrong with it, if there is one to
+// be had. c.mu is held.
+func (c *conn) next() (rec control.Record, wrong error, ok bool) {
 	buf := records.Get().(*[]byte)
 	defer records.Put(buf)
 	n, err := control.Receive(c.fd, *buf)
-	switch {
-	case err == io.EOF:
-		c.close()
-		return false
-	case err != nil:
-		if !errors.Is(err, unix.EAGAIN) {
+	if err != nil {
+		if !errors.Is(err, unix.EAGAIN) { // io.EOF too: nothing more comes
 			c.close()
 		}
-		return false
+		return rec, nil, false
 	}
-	var rec control.Record
-	if err := rec.Decode((*buf)[:n]); err != nil {
-		return c.refuse(rec, err)
-	}
-	c.serve(rec)
-	return true
+	wrong = rec.Decode((*buf)[:n])
+	return rec, wrong, true
 }
 
 // refuse answers what Decode could not read. Who does not speak this language
-// loses the socket.
-func (c *conn) refuse(rec control.Record, err error) bool {
+// loses the socket. c.mu is held.
+func (c *conn) refuse(rec control.Record, err error) {
 	var version *control.VersionError
 	var unknown *control.UnknownTypeError
 	switch {
@@ -165,9 +183,7 @@ func (c *conn) refuse(rec control.Record, err error) bool {
 	default:
 		c.server.log.Warn("a worker's control socket is closed", "run", c.run.String(), "worker", c.worker.Name, "error", err)
 		c.close()
-		return false
 	}
-	return true
 }
 
 // send sends a record; a worker that does not read loses the socket. One that is
@@ -213,9 +229,6 @@ func (c *conn) serve(rec control.Record) {
 		c.answer(rec, nil, sup.Detach(c.run))
 	case control.Ready:
 		c.answer(rec, nil, sup.Ready(c.run, rec.Text))
-	case control.Register:
-		handle, err := c.register(rec)
-		c.answer(rec, func(a *control.Record) { a.Handle = control.Handle(handle) }, err)
 	case control.GetPid:
 		i, _ := sup.Lookup(h)
 		c.answer(rec, statusOf(i), nil)
@@ -239,29 +252,45 @@ func statusOf(i supervise.Info) func(*control.Record) {
 	return func(a *control.Record) { a.Status, a.Pid = uint32(i.Status), int32(i.Pid) }
 }
 
-// register registers a worker that another worker asks for. Its owner is the
-// asking process, unless it says NotifyPid 0; any other pid is accepted and
-// not notified (BGW-047).
-func (c *conn) register(rec control.Record) (units.Handle, error) {
+// registerAll registers the workers that another worker asks for. c.mu is held.
+func (c *conn) registerAll(asked []control.Record) {
+	if len(asked) == 0 {
+		return
+	}
+	self, _ := c.server.daemon.supervisor.Lookup(c.run.Handle)
+	all, of := make([]supervise.Registrant, 0, len(asked)), make([]control.Record, 0, len(asked))
+	for _, rec := range asked {
+		r, err := c.registrant(rec, uint32(self.Pid))
+		if err != nil {
+			c.answer(rec, nil, err)
+			continue
+		}
+		all, of = append(all, r), append(of, rec)
+	}
+	handles, errs := c.server.daemon.supervisor.RegisterAll(all)
+	for i, rec := range of {
+		c.answer(rec, func(a *control.Record) { a.Handle = control.Handle(handles[i]) }, errs[i])
+	}
+}
+
+// registrant is what a request of this process, whose number is pid, would
+// register. Its owner is the asking process, unless it says NotifyPid 0; any
+// other pid is accepted and not notified (BGW-047).
+func (c *conn) registrant(rec control.Record, pid uint32) (r supervise.Registrant, err error) {
 	if extra := rec.Flags &^ control.RegisterSignal; extra != 0 {
-		return units.Handle{}, invalid("flags: unknown bits %#x", extra)
+		return r, invalid("flags: unknown bits %#x", extra)
 	}
 	def, err := definitionFromPairs(rec.Pairs)
 	if err != nil {
-		return units.Handle{}, err
+		return r, err
 	}
-	w, err := c.server.daemon.workerOf(def)
-	if err != nil {
-		return units.Handle{}, err
-	}
-	i, _ := c.server.daemon.supervisor.Lookup(c.run.Handle)
-	o := supervise.Owner{UID: c.server.daemon.uid}
-	pid := uint32(i.Pid)
+	r.Owner.UID = c.server.daemon.uid
 	if !def.Set.Has(dbusapi.KeyNotifyPid) || def.NotifyPid == pid && pid != 0 {
-		o.Kind, o.Run, o.Pid = supervise.WorkerOwner, c.run, pid
-		o.Signal = rec.Flags&control.RegisterSignal != 0
+		r.Owner.Kind, r.Owner.Run, r.Owner.Pid = supervise.WorkerOwner, c.run, pid
+		r.Owner.Signal = rec.Flags&control.RegisterSignal != 0
 	}
-	return c.server.daemon.supervisor.Register(w, o)
+	r.Worker, err = c.server.daemon.workerOf(def)
+	return r, err
 }
 
 // wait answers when f returns, at most 20 s later and without holding up
