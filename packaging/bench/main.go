@@ -154,7 +154,7 @@ func newFlags(stderr io.Writer) (*options, *flag.FlagSet) {
 	f.DurationVar(&o.soakTime, "soak-time", 40*time.Second, "end a supervisor's soak after this time")
 	f.DurationVar(&o.window, "window", 10*time.Second, "time over which idle costs are watched")
 	f.DurationVar(&o.quiet, "quiet", time.Second, "wait this long at most for an idle machine before a measurement")
-	f.DurationVar(&o.budget, "budget", 9*time.Minute, "end after this time, counted from when the supervisors are up, and print what there is")
+	f.DurationVar(&o.budget, "budget", 12*time.Minute, "end after this time, counted from when the supervisors are up, and print what there is")
 	f.IntVar(&o.maxProcesses, "max-processes", 1100, "never more processes than this; runit and s6 need two for each worker")
 	f.StringVar(&o.peers, "peers", "", "measure only these supervisors, a comma-separated `list`")
 	f.StringVar(&o.scenarios, "scenarios", "", "measure only these, a comma-separated `list` of register, restart, register-glibc, up100, up500, thousand, terminate, soak, idle, step")
