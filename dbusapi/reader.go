@@ -194,7 +194,8 @@ type namedField struct {
 }
 
 // arguments reads a call's body, whose signature is one from the XML: a Definition for each a{sv}, a
-// []definitionRead for an aa{sv}, and nil for a variant, which no method looks at. The error is of the first argument that is wrong.
+// []definitionRead for an aa{sv}, and nil for a variant, which no method looks at. The error is of the first argument that
+// is wrong.
 func (r *reader) arguments(signature string) ([]any, error) {
 	if signature == "" {
 		return nil, nil

@@ -149,7 +149,10 @@ int modules_open(int socket, char **argv, int argc)
 	return error;
 }
 
-/* copy copies as much of a text as there is room for. It is no snprintf, since a worker's start would be the first to need its pages. */
+/*
+ * copy copies as much of a text as there is room for. It is no snprintf, since a
+ * worker's start would be the first to need its pages.
+ */
 static void copy(char *to, size_t size, const char *from)
 {
 	size_t n = strnlen(from, size - 1);

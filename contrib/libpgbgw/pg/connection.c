@@ -87,7 +87,10 @@ void connection_wait(int events, bool *woken)
 
 static PGresult *next_result(bool *woken);
 
-/* abandon has the server stop what it runs and takes off what it still says. A second wish to cancel changes nothing; one to end does. */
+/*
+ * abandon has the server stop what it runs and takes off what it still says. A
+ * second wish to cancel changes nothing; one to end does.
+ */
 static void abandon(void)
 {
 	bool woken = false;

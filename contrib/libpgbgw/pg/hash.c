@@ -365,7 +365,10 @@ void hash_stats(const char *where, HTAB *t)
 {
 }
 
-/* hash_estimate_size is enough for a shared table of so many entries: what ShmemInitHash takes, in parts that are aligned. */
+/*
+ * hash_estimate_size is enough for a shared table of so many entries: what
+ * ShmemInitHash takes, in parts that are aligned.
+ */
 Size hash_estimate_size(long num_entries, Size entrysize)
 {
 	Size size = add_size(MAXALIGN(sizeof(HASHHDR)), mul_size(buckets_for(num_entries), sizeof(HASHELEMENT *)));

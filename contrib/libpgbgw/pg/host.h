@@ -65,7 +65,10 @@ struct pgbgw_host_worker {
 	int32_t flags, start_time, restart_time; /* as in pgbgw_host_entry */
 };
 
-/* pgbgw_host_preload loads the libraries and runs their _PG_init and hooks. 0, or -1 when one failed; the reason is on stderr. */
+/*
+ * pgbgw_host_preload loads the libraries and runs their _PG_init and hooks. 0, or
+ * -1 when one failed; the reason is on stderr.
+ */
 extern int pgbgw_host_preload(const struct pgbgw_host *host);
 
 /*

@@ -4,12 +4,13 @@
  * Up to release 18 PostgreSQL raises that in the signal handler, wherever the
  * process is, so a worker ends that never asks for interrupts; in the middle of
  * malloc, of libpq or of a lock in shared memory it may also hang or spoil memory.
- * Here the handler looks where it was called. In a module's own code, and
- * in a system call that waits, nothing is half done that the end of the process needs, and
- * it ends there. Anywhere else the request is kept: this library acts on it where it is
- * safe, and a timer repeats the signal until it has found the process in such a place. A
- * critical section is left alone meanwhile. HOLD_INTERRUPTS and LWLocks are not, as in PostgreSQL's
- * handler: proc_exit releases the locks, and a worker that sleeps with one ends.
+ * Here the handler looks where it was called. In a module's own code, and in a
+ * system call that waits, nothing is half done that the end of the process needs,
+ * and it ends there. Anywhere else the request is kept: this library acts on it
+ * where it is safe, and a timer repeats the signal until it has found the process
+ * in such a place. A critical section is left alone meanwhile. HOLD_INTERRUPTS and
+ * LWLocks are not, as in PostgreSQL's handler: proc_exit releases the locks, and a
+ * worker that sleeps with one ends.
  */
 #include "internal.h"
 
@@ -73,9 +74,9 @@ static bool in_module(uintptr_t at)
 }
 
 /*
- * The place where the handler was called, from the processor's registers. A call that waited
- * has ended with EINTR, and the process stands behind its instruction: the handler is
- * one without SA_RESTART, so no call begins again.
+ * The place where the handler was called, from the processor's registers. A call
+ * that waited has ended with EINTR, and the process stands behind its instruction:
+ * the handler is one without SA_RESTART, so no call begins again.
  */
 struct place {
 	uintptr_t at;
@@ -113,7 +114,10 @@ static struct place where(const ucontext_t *u)
 #error "where a signal finds a process is written for amd64 and arm64"
 #endif
 
-/* again has SIGTERM sent every AGAIN_MS from now on. Calls that a signal handler may make; without a timer the library's own places remain. */
+/*
+ * again has SIGTERM sent every AGAIN_MS from now on. Calls that a signal handler
+ * may make; without a timer the library's own places remain.
+ */
 static void again(void)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGTERM };

@@ -104,7 +104,10 @@ static void become_worker(const struct pgbgw_host_worker *worker)
 	signals_start((w->bgw_flags & BGWORKER_BACKEND_DATABASE_CONNECTION) != 0);
 }
 
-/* What the outermost PG_exception_stack catches: an ERROR that the worker let go ends it with code 1 (BGW rows of section 4). */
+/*
+ * What the outermost PG_exception_stack catches: an ERROR that the worker let go
+ * ends it with code 1 (BGW rows of section 4).
+ */
 static void failed(void)
 {
 	error_context_stack = NULL;
