@@ -261,7 +261,7 @@ func full(h Handle) WorkerInfo {
 		},
 		User: "u", Attach: "auto", Template: "te", Dynamic: true, State: "running", Status: StatusStarted,
 		Reason: "r", Held: true, Owner: ":1.9", MainPID: 77, StartNumber: 3, Restarts: 2, Changed: Timestamp{10, 11}, NextStart: 12,
-		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true, WaitsFor: "w",
+		ExitCode: 1, ExitSignal: 9, ExitOOM: true, Attached: true, StatusText: "st", WaitsFor: "w",
 	}
 }
 

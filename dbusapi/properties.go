@@ -39,6 +39,7 @@ var workerProperties = append(definitionProperties(), []wireField[WorkerInfo]{
 	{"ExitSignal", func(w *WorkerInfo) any { return &w.ExitSignal }},
 	{"ExitOOM", func(w *WorkerInfo) any { return &w.ExitOOM }},
 	{"Reason", func(w *WorkerInfo) any { return &w.Reason }},
+	{"StatusText", func(w *WorkerInfo) any { return &w.StatusText }},
 	{"WaitsFor", func(w *WorkerInfo) any { return &w.WaitsFor }},
 	{"Restarts", func(w *WorkerInfo) any { return &w.Restarts }},
 	{"Attached", func(w *WorkerInfo) any { return &w.Attached }},

@@ -84,6 +84,7 @@ type WorkerInfo struct {
 	ExitSignal  int32     // of the last process: its signal, 0 otherwise
 	ExitOOM     bool      // of the last process: the kernel took it, or one of its tree, for want of memory
 	Attached    bool      // attached to its segment
+	StatusText  string    // what its process says of itself, up to 1,024 bytes; "" for nothing
 }
 
 // ManagerInfo is what the properties of the manager object are made from.

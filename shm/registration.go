@@ -172,8 +172,8 @@ func (w *Worker) plain(ctx context.Context, r control.Record) (control.Record, e
 }
 
 // Ready says that this worker has done what it needs to before it is of use,
-// with a text for the administrator, which may be empty. It may be said again
-// to change the text.
+// with a text of at most 1,024 bytes for the administrator, which may be empty:
+// StatusText on the bus. It may be said again to change the text.
 func (w *Worker) Ready(ctx context.Context, status string) error {
 	if _, err := w.plain(ctx, control.Record{Type: control.Ready, Text: status}); err != nil {
 		return fmt.Errorf("cannot report as ready: %w", err)

@@ -30,6 +30,7 @@ var workerProperties = []property[workerInfo]{
 	{"State", func(w *workerInfo) any { return w.State }},
 	{"Status", func(w *workerInfo) any { return string(w.Status) }},
 	{"Reason", func(w *workerInfo) any { return w.Reason }},
+	{"StatusText", func(w *workerInfo) any { return w.StatusText }},
 	{"WaitsFor", func(w *workerInfo) any { return w.WaitsFor }},
 	{"MainPID", func(w *workerInfo) any { return w.MainPID }},
 	{"StartNumber", func(w *workerInfo) any { return w.StartNumber }},

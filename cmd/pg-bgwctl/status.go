@@ -187,6 +187,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	b.painted("State", styleOf(w), safe(w.State), fmt.Sprintf(" since %s; %s", stamp(w.Changed.Realtime, now), relative(w.Changed.Realtime, now)))
 	b.line("Reason", safe(w.Reason))
 	b.line("Waits for", safe(w.WaitsFor))
+	b.line("Says", safe(w.StatusText))
 	if w.MainPID != 0 {
 		b.line("Main PID", pidText(w.MainPID))
 	}

@@ -134,6 +134,19 @@ func TestModuleSignals(t *testing.T) {
 	s.exits(0, "returns")
 }
 
+// TestModuleActivity: what a module's worker reports of its activity is its status
+// text, cut between characters.
+func TestModuleActivity(t *testing.T) {
+	needModules(t)
+	s := beside(t, modulePath(),
+		moduleWorker("busy", "doing:one,doing:counts beans,wait")+
+			moduleWorker("idle", "doing:something,idle,wait")+
+			moduleWorker("long", "wordy,wait"))
+	for label, text := range map[string]string{"busy": "active: counts beans", "idle": "idle", "long": "active: " + strings.Repeat("ä", 123)} {
+		s.poll(label+" says "+text, func() bool { return s.worker(label).StatusText == text })
+	}
+}
+
 // TestModuleRegisteredLate: a registration by RegisterBackgroundWorker from
 // shmem_startup_hook or from a worker is too late: a complaint, and no worker
 // (BGW-021). A server tells the one or the other of it, pg-bgw both.

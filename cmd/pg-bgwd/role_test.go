@@ -52,6 +52,10 @@ func attached(ctx context.Context, w *shm.Worker) int {
 		return 1
 	}
 	area[0]++
+	if err := w.Ready(ctx, strings.Repeat("x", 1025)); err == nil {
+		fmt.Println("too long a text is accepted")
+		return 1
+	}
 	if err := w.Ready(ctx, fmt.Sprintf("found %v count %d", found, area[0])); err != nil {
 		fmt.Println("ready:", err)
 		return 1

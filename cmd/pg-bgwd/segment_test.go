@@ -37,6 +37,7 @@ func TestCrashOfASegment(t *testing.T) {
 		return w
 	}
 	a, b, c, free := attached("a"), attached("b"), attached("c"), s.state("free", "running")
+	s.poll("c says so", func() bool { return s.worker("c").StatusText == "found false count 1" })
 	sendSignal(t, a.MainPID, syscall.SIGKILL)
 	s.poll("b anew", func() bool { w := s.worker("b"); return w.StartNumber == 2 && w.Attached })
 	s.poll("a anew", func() bool { w := s.worker("a"); return w.StartNumber == 2 && w.Attached })

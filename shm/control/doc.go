@@ -46,7 +46,7 @@
 //	1     Hello          text: library and its version         text: the supervisor's version
 //	2     Attach         -                                     -
 //	3     Detach         -                                     -
-//	4     Ready          text: status, may be empty            -
+//	4     Ready          text: status, at most 1,024 bytes     -
 //	5     Register       u64 flags, u16 count, so many pairs   handle
 //	6     GetPid         handle                                u32 status, i32 pid
 //	7     WaitStartup    handle, u64 timeout in microseconds   u32 status, i32 pid

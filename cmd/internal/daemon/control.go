@@ -22,6 +22,7 @@ const (
 	maxControlWaits = 32
 	maxControlWait  = 20 * time.Second
 	maxDrain        = 4096 // records read of a process that has ended: more than a socket holds
+	maxStatusText   = 1024 // bytes of what a worker says of itself
 	maxTurn         = 32   // registrations served before it is somebody else's turn
 )
 
@@ -228,7 +229,13 @@ func (c *conn) serve(rec control.Record) {
 		c.server.daemon.dynamics.release(c.run)
 		c.answer(rec, nil, sup.Detach(c.run))
 	case control.Ready:
-		c.answer(rec, nil, sup.Ready(c.run, rec.Text))
+		err := error(nil)
+		if len(rec.Text) > maxStatusText {
+			err = invalid("status: it has %d bytes, at most %d are allowed", len(rec.Text), maxStatusText)
+		} else {
+			err = sup.Ready(c.run, rec.Text)
+		}
+		c.answer(rec, nil, err)
 	case control.GetPid:
 		i, _ := sup.Lookup(h)
 		c.answer(rec, statusOf(i), nil)

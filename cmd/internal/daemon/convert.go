@@ -41,7 +41,7 @@ func (d *Daemon) workerInfo(i supervise.Info) dbusapi.WorkerInfo {
 		Held: i.State == units.Held, Owner: i.Owner.Bus,
 		MainPID: uint32(i.Pid), StartNumber: i.Start, Restarts: i.Restarts,
 		Changed: d.clock.stamp(i.Since), NextStart: d.clock.stamp(i.NextStart).Realtime,
-		ExitOOM: i.Exit.OOM, Attached: i.Attached, WaitsFor: d.waitsFor(i),
+		ExitOOM: i.Exit.OOM, Attached: i.Attached, StatusText: i.ReadyText, WaitsFor: d.waitsFor(i),
 	}
 	w.ExitCode, w.ExitSignal = exitNumbers(i.Exit)
 	if i.Owner.Kind == supervise.WorkerOwner {

@@ -2,7 +2,8 @@
  * What a worker tells the server about itself.
  *
  * In the server a worker has a row of pg_stat_activity for its own; here its
- * session has one, where the server itself shows state and query.
+ * session has one, where the server itself shows state and query. What the worker
+ * says that it does is its StatusText at the supervisor.
  */
 #include "internal.h"
 
@@ -12,14 +13,62 @@
 #include "utils/ps_status.h"
 
 #include "connection.h"
+#include "supervisor.h"
 
 bool pgstat_track_activities = true;
 char *application_name;
 bool update_process_title = true;
 
+/* The words of pg_stat_activity. */
+static const char *state_name(BackendState state)
+{
+	switch (state) {
+	case STATE_RUNNING:
+		return "active";
+	case STATE_IDLE:
+		return "idle";
+	case STATE_IDLEINTRANSACTION:
+		return "idle in transaction";
+	case STATE_IDLEINTRANSACTION_ABORTED:
+		return "idle in transaction (aborted)";
+	case STATE_FASTPATH:
+		return "fastpath function call";
+	default:
+		return "";
+	}
+}
+
+/* cut is how much of n bytes of text there is room for, and not within a character. */
+static size_t cut(const char *text, size_t n, size_t room)
+{
+	if (n <= room)
+		return n;
+	while (room > 0 && ((unsigned char)text[room] & 0xC0) == 0x80)
+		room--;
+	return room;
+}
+
+/* The supervisor is told of a change only, with as much of the text as is of use to a reader. */
 void pgstat_report_activity(BackendState state, const char *cmd_str)
 {
+	static char told[256] RARE;
+	char text[sizeof told];
+	size_t at, n;
+
 	debug_query_string = cmd_str;
+	if (!pgstat_track_activities || !the_pgbgw)
+		return;
+	at = strlcpy(text, state_name(state), sizeof text);
+	if (cmd_str && *cmd_str) {
+		at += strlcpy(text + at, ": ", sizeof text - at);
+		n = cut(cmd_str, strlen(cmd_str), sizeof text - at - 1);
+		memcpy(text + at, cmd_str, n);
+		text[at + n] = '\0';
+	}
+	if (strcmp(text, told) == 0)
+		return;
+	strcpy(told, text);
+	(void)HELD(pgbgw_ready(the_pgbgw, text)); /* one that cannot be told is no error of the worker's */
 }
 
 void pgstat_report_appname(const char *appname)

@@ -49,8 +49,9 @@ PGBGW_API int pgbgw_detach(pgbgw_worker *w);
 PGBGW_API bool pgbgw_is_attached(const pgbgw_worker *w);
 
 /*
- * Says that this worker is of use from now on, with a text in UTF-8 for the
- * administrator, which may be "". May be said again to change the text.
+ * Says that this worker is of use from now on, with a text in UTF-8 of at most
+ * 1,024 bytes for the administrator, which may be "": StatusText on the bus. May be
+ * said again to change the text.
  */
 PGBGW_API int pgbgw_ready(pgbgw_worker *w, const char *status);
 

@@ -76,7 +76,8 @@ class Worker:
 
     def ready(self, status=""):
         """Says that this worker has done what it needs to before it is of use,
-        with a text for the administrator."""
+        with a text of at most 1,024 bytes for the administrator: StatusText on
+        the bus."""
         self._call(control.Record(control.Type.READY, text=status))
 
     def attach(self):

@@ -285,6 +285,17 @@ static void unstarted(void)
 	says("through");
 }
 
+/* wordy says that it does more than there is room for, in characters of two bytes. */
+static void wordy(void)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < 1000; i++)
+		appendStringInfoString(&text, "\303\244");
+	pgstat_report_activity(STATE_RUNNING, text.data);
+}
+
 static void connect_to(char *where)
 {
 	char *role = strchr(where, '/');
@@ -305,6 +316,12 @@ static void obey(char *word)
 		BackgroundWorkerUnblockSignals();
 	else if (strcmp(word, "say") == 0)
 		says(rest);
+	else if (strcmp(word, "doing") == 0)
+		pgstat_report_activity(STATE_RUNNING, rest);
+	else if (strcmp(word, "wordy") == 0)
+		wordy();
+	else if (strcmp(word, "idle") == 0)
+		pgstat_report_activity(STATE_IDLE, NULL);
 	else if (strcmp(word, "signals") == 0)
 		signals();
 	else if (strcmp(word, "term") == 0)
