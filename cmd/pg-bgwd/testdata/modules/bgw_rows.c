@@ -275,8 +275,12 @@ static void unstarted(void)
 	w.bgw_restart_time = BGW_NEVER_RESTART;
 	w.bgw_notify_pid = MyProcPid;
 	for (int i = 0; i < 2; i++) { /* the second one has the slot of the first, where there is only one */
-		if (!RegisterDynamicBackgroundWorker(&w, &h))
-			elog(FATAL, "no slot");
+		/* A server says that a worker has stopped a moment before its slot is free. */
+		for (int tries = 0; !RegisterDynamicBackgroundWorker(&w, &h); tries++) {
+			if (tries == 1000)
+				elog(FATAL, "no slot");
+			pg_usleep(1000);
+		}
 		says(statuses[GetBackgroundWorkerPid(h, &pid)]);
 		TerminateBackgroundWorker(h);
 		says(statuses[WaitForBackgroundWorkerStartup(h, &pid)]);
