@@ -14,34 +14,20 @@ import (
 // make creates the cgroup of worker id with its limits and opens it for clone3.
 func (c *Cgroups) make(id string, limits map[string]string) (fd int, err error) {
 	name := workerPrefix + id
-	if c.takeSpare(id) {
-		fd, err := c.ready(id, limits)
-		if !errors.Is(err, unix.ENOENT) {
-			return fd, err
-		} // somebody else has removed it
-	}
 	if err := mkdirat(c.dir, name, 0o755); err != nil {
 		if err == unix.EEXIST {
 			return -1, &SpecError{ID: id, Field: "ID", Why: "is that of a worker which has not ended"}
 		}
 		return -1, fmt.Errorf("cannot start worker %s: cannot make cgroup %s/%s: %w", id, c.root, name, os.NewSyscallError("mkdir", err))
 	}
-	return c.ready(id, limits)
-}
-
-// ready opens the new cgroup of worker id for clone3 and gives it its limits. After an
-// error it is gone.
-func (c *Cgroups) ready(id string, limits map[string]string) (fd int, err error) {
-	name := workerPrefix + id
+	if err := c.limit(id, limits); err != nil {
+		c.rmdir(id)
+		return -1, err
+	}
 	fd, err = unix.Openat(c.dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		c.rmdir(id)
 		return -1, fmt.Errorf("cannot start worker %s: cannot open cgroup %s/%s: %w", id, c.root, name, os.NewSyscallError("open", err))
-	}
-	if err := c.limit(id, limits); err != nil {
-		unix.Close(fd)
-		c.rmdir(id)
-		return -1, err
 	}
 	return fd, nil
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,15 +36,12 @@ type CgroupOptions struct {
 // Cgroups is the delegated cgroup v2 in which each worker gets its own:
 //
 //	supervisor/     this process and the launcher
-//	worker-<ID>/    one per worker, and empty ones of workers to come (Prepare)
+//	worker-<ID>/    one per worker
 type Cgroups struct {
 	root        string // absolute path
 	mount       string // where cgroup v2 is mounted
 	dir         int    // root, O_PATH
 	controllers []string
-
-	mu     sync.Mutex
-	spares map[string]bool // IDs whose cgroup was made before it is needed
 }
 
 // OpenCgroups moves this process into supervisor/ below the delegated cgroup,
@@ -93,7 +89,7 @@ func openRoot(root, mount string) (*Cgroups, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use cgroup %s: %w", root, os.NewSyscallError("open", err))
 	}
-	return &Cgroups{root: root, mount: mount, dir: dir, spares: map[string]bool{}}, nil
+	return &Cgroups{root: root, mount: mount, dir: dir}, nil
 }
 
 // moveSelf puts this process into supervisor/: a cgroup that has processes of

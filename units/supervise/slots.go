@@ -100,25 +100,6 @@ func (t *table) freeSlot() int {
 	return slot
 }
 
-// nextRuns is what the next n calls of take will make, and the first start of each.
-func (t *table) nextRuns(n int) []units.Run {
-	limit, used := min(t.settings.MaxWorkerProcesses, MaxSlots), t.inUse
-	var next []units.Run
-	for range min(n, limit-t.used) {
-		slot := used.lowestFree(limit)
-		if slot < 0 {
-			break
-		}
-		used.add(slot)
-		newest := uint64(t.epoch) << 32
-		if slot < len(t.generations) {
-			newest = t.generations[slot]
-		}
-		next = append(next, units.Run{Handle: units.Handle{Slot: uint32(slot), Generation: newest + 1}, Start: 1})
-	}
-	return next
-}
-
 // release frees e's slot and keeps what is known of it readable: of a
 // definition's last registration as long as the definition stands, of others
 // for a while. The change is published by unregister.

@@ -77,13 +77,6 @@ func (s *Supervisor) RegisterAll(all []Registrant) ([]units.Handle, []error) {
 	return handles, errs
 }
 
-// Next is what the next n registrations will run first, or as many as there are
-// free slots, if nothing but these happens meanwhile.
-func (s *Supervisor) Next(n int) (next []units.Run) {
-	s.query(func(t *table) { next = t.nextRuns(n) })
-	return next
-}
-
 // Terminate unregisters a worker and ends its process; a stale handle is no
 // error (BGW-033, BGW-034).
 func (s *Supervisor) Terminate(h units.Handle) error { return s.request(verbTerminate, h, 0) }

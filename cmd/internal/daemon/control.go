@@ -229,13 +229,7 @@ func (c *conn) serve(rec control.Record) {
 		c.server.daemon.dynamics.release(c.run)
 		c.answer(rec, nil, sup.Detach(c.run))
 	case control.Ready:
-		err := error(nil)
-		if len(rec.Text) > maxStatusText {
-			err = invalid("status: it has %d bytes, at most %d are allowed", len(rec.Text), maxStatusText)
-		} else {
-			err = sup.Ready(c.run, rec.Text)
-		}
-		c.answer(rec, nil, err)
+		c.answer(rec, nil, c.isReady(rec.Text))
 	case control.GetPid:
 		i, _ := sup.Lookup(h)
 		c.answer(rec, statusOf(i), nil)
@@ -253,6 +247,14 @@ func (c *conn) serve(rec control.Record) {
 	default: // an answer or an event: not for us
 		c.refuse(rec, &control.UnknownTypeError{Type: rec.Type})
 	}
+}
+
+// isReady takes what this process says of itself.
+func (c *conn) isReady(text string) error {
+	if len(text) > maxStatusText {
+		return invalid("status: it has %d bytes, at most %d are allowed", len(text), maxStatusText)
+	}
+	return c.server.daemon.supervisor.Ready(c.run, text)
 }
 
 func statusOf(i supervise.Info) func(*control.Record) {

@@ -66,11 +66,7 @@ type Daemon struct {
 	again   chan struct{} // SIGHUP has asked for a reload that has not begun
 	dirty   chan struct{}
 	changes atomic.Uint64 // told so far
-
-	registrations atomic.Uint64 // dynamic ones, told since the last quiet time
-	mostAtOnce    int           // of them; keepStatus's alone
-
-	undo []func() // in the order of what they undo
+	undo    []func()      // in the order of what they undo
 
 	announce sync.Mutex // orders what the manager is told of reloads and the end
 	unready  int        // reloads that were announced

@@ -353,8 +353,5 @@ func (d *Daemon) buildLaunch() error {
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}
 	d.undo = append(d.undo, func() { d.modules.close(); d.launch.Close(); r.Close(); w.Close() })
-	if cgroups != nil {
-		d.undo = append(d.undo, cgroups.Unprepare)
-	}
 	return nil
 }

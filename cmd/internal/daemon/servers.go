@@ -29,7 +29,8 @@ type watched struct {
 }
 
 // watchServers follows the servers of c: those whose block is unchanged are
-// left alone, but for the settings of all servers. For who follows none, beside others or alone, every phase is reached.
+// left alone, but for the settings of all servers. For who follows none, beside
+// others or alone, every phase is reached.
 func (d *Daemon) watchServers(c *config.Config) {
 	want := map[string]config.Server{}
 	for _, s := range c.Servers {

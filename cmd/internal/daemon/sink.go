@@ -22,9 +22,6 @@ func (d *Daemon) Publish(c supervise.Change) {
 		d.logChange(c)
 		return
 	}
-	if c.Kind == supervise.Registered && c.Info.Dynamic { // a definition of the files comes once
-		d.registrations.Add(1)
-	}
 	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
 	d.census.change(c.Before, c.Info)
 	d.publishBus(c)

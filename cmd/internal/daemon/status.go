@@ -46,7 +46,6 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 			return
 		case <-trim.C:
 			trimmed = d.changes.Load()
-			d.prepareStarts()
 			debug.FreeOSMemory()
 			continue
 		case <-d.dirty:
@@ -67,26 +66,6 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 			trim.Reset(trimAfter)
 		}
 	}
-}
-
-// maxPrepared bounds the cgroups that are kept ready.
-const maxPrepared = 128
-
-// prepareStarts has the cgroups ready of as many registrations as there were, at
-// most, from one quiet time to the next: who has had a hundred workers may want
-// them again.
-func (d *Daemon) prepareStarts() {
-	d.mostAtOnce = max(d.mostAtOnce, int(d.registrations.Swap(0)))
-	cgroups := d.launch.Cgroups()
-	if cgroups == nil || d.mostAtOnce < trimWorth/2 {
-		return
-	}
-	runs := d.supervisor.Next(min(d.mostAtOnce, maxPrepared))
-	ids := make([]string, len(runs))
-	for i, r := range runs {
-		ids[i] = r.String()
-	}
-	cgroups.Prepare(ids)
 }
 
 func (d *Daemon) sendStatus() { d.tell(d.notifier.Status(d.statusLine())) }
