@@ -35,10 +35,13 @@ func TestFastStop(t *testing.T) {
 	r := c.watch()
 	r.await(Running)
 	c.signal(syscall.SIGINT)
-	if s := r.await(Stopping, Down); s.Phase() != units.PhaseDown {
+	s := r.await(Stopping, Down)
+	if s.Phase() != units.PhaseDown {
 		t.Errorf("got %+v, want the server gone", s)
 	}
-	r.await(Down)
+	if s.Kind == Stopping { // a stop that is over at once is never seen under way
+		r.await(Down)
+	}
 }
 
 // BGW-078, BGW-079, BGW-080, BGW-081: a standby permits what hot standby does,
