@@ -32,19 +32,12 @@ func (a *app) newChange(c change) *cobra.Command {
 		wait.register(cmd, c.until)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := wait.parseIf(c.until != "", cmd); err != nil {
+		if err := wait.parse(cmd); err != nil {
 			return err
 		}
 		return a.withBus(func(ctx context.Context, b *bus) error { return a.change(ctx, b, c, &wait, args) })
 	}
 	return cmd
-}
-
-func (f *waitFlag) parseIf(exists bool, cmd *cobra.Command) error {
-	if !exists {
-		return nil
-	}
-	return f.parse(cmd)
 }
 
 // change finds all workers before it touches the first, so that a misspelt one stops nothing.

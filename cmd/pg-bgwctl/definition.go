@@ -64,7 +64,7 @@ func microseconds(d time.Duration) uint64 {
 
 // notForCallers lists, in HCL's words, what w sets that a definition on the bus cannot hold.
 func notForCallers(w *units.Worker) []string {
-	plain := (&units.Worker{Name: w.Name, Type: w.Type, Command: w.Command}).WithDefaults()
+	plain := (&units.Worker{Name: w.Name, Type: w.Type, Command: w.Command, Flags: w.Flags, StartTime: w.StartTime}).WithDefaults()
 	var conn units.Connection
 	if w.Connection != nil {
 		conn = *w.Connection
@@ -79,6 +79,9 @@ func notForCallers(w *units.Worker) []string {
 		{"restart_backoff", w.Backoff, plain.Backoff},
 		{"attach", w.Attach, plain.Attach},
 		{"user", w.User, plain.User},
+		{"on_server_stop", w.OnServerStop, plain.OnServerStop},
+		{"on_server_crash", w.OnServerCrash, plain.OnServerCrash},
+		{"stop_on_demotion", w.StopOnDemotion, plain.StopOnDemotion},
 		{"logs", w.Logs, plain.Logs},
 		{"connection.options (set PGOPTIONS in environment)", conn.Options, ""},
 		{"connection.password_file", conn.PasswordFile, ""},

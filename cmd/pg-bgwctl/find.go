@@ -45,9 +45,9 @@ func parseHandle(text string) (dbusapi.Handle, bool) {
 	return h, err == nil
 }
 
-// match returns the workers that text may mean, one if it is clear. Labels and handles go before names, which whoever registers a worker can
-// choose freely; workers that have not ended before those that have; and of several ended ones with one label the last
-// counts, since they are lives of one definition.
+// match returns the workers that text may mean, one if it is clear. Labels and handles go before names, which whoever
+// registers a worker can choose freely; workers that have not ended before those that have; and of several ended ones
+// with one label the last counts, since they are lives of one definition.
 func (ws workers) match(text string) workers {
 	h, isHandle := parseHandle(text)
 	found := ws.where(func(w *dbusapi.WorkerInfo) bool {

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/pg-bgw/pg-bgw/dbusapi"
-	"github.com/pg-bgw/pg-bgw/units"
 )
 
 func TestFind(t *testing.T) {
@@ -93,40 +92,6 @@ func TestPropertiesAreThoseOfTheBus(t *testing.T) {
 	}
 	check("org.pgbgw1.Worker.xml", names(workerProperties)[1:]) // without Handle, which is its path
 	check("org.pgbgw1.Manager.xml", names(managerProperties))
-}
-
-// TestDefinitionLosesNothing: every field of a worker travels, or is one that notForCallers names.
-func TestDefinitionLosesNothing(t *testing.T) {
-	w := units.Worker{
-		Label: "l", Name: "n", Type: "t", Flags: units.ShmemAccess | units.BackendDatabaseConnection, StartTime: units.RecoveryFinished,
-		RestartTime: units.NeverRestart, Command: []string{"/x", "y"}, MainArg: 1 << 63, Extra: []byte{0, 1},
-		Connection: &units.Connection{Database: "d", Role: "r"}, Environment: map[string]string{"A": "b"}, KillSignal: units.SIGINT,
-		KillTimeout: units.Infinity, Segment: "s", Server: "m",
-	}
-	d := definitionOf(&w)
-	want := dbusapi.KeyName | dbusapi.KeyType | dbusapi.KeyFlags | dbusapi.KeyStartTime | dbusapi.KeyRestartTime | dbusapi.KeyCommand |
-		dbusapi.KeyMainArg | dbusapi.KeyExtra | dbusapi.KeyNotifyPid | dbusapi.KeyDatabase | dbusapi.KeyRole | dbusapi.KeyEnvironment |
-		dbusapi.KeySegment | dbusapi.KeyKillSignal | dbusapi.KeyKillTimeoutUSec | dbusapi.KeyServer
-	if d.Set != want {
-		t.Errorf("keys %v, want %v", d.Set, want)
-	}
-	if d.MainArg != 1<<63 || string(d.Extra) != "\x00\x01" || d.KillTimeoutUSec != 1<<64-1 || d.RestartTime != -1 || d.NotifyPid != 0 ||
-		d.StartTime != "recovery_finished" || d.KillSignal != "SIGINT" || d.Role != "r" || d.Server != "m" {
-		t.Errorf("definition %+v", d)
-	}
-	if foreign := notForCallers(&w); foreign != nil {
-		plain := w.WithDefaults()
-		if foreign = notForCallers(&plain); foreign != nil {
-			t.Errorf("refused: %v", foreign)
-		}
-	}
-	full := w.WithDefaults()
-	full.Resources.Nice, full.Sandbox.NoNewPrivileges, full.Backoff = 5, true, &units.Backoff{Factor: 2}
-	full.Attach, full.User, full.Logs.Identifier = units.AttachNever, "u", "i"
-	full.Connection = &units.Connection{Options: "o", PasswordFile: "/p", CertificateFile: "/c", KeyFile: "/k"}
-	if got := strings.Join(notForCallers(&full), " "); got != "resources sandbox restart_backoff attach user logs connection.options (set PGOPTIONS in environment) connection.password_file connection.certificate_file connection.key_file" {
-		t.Errorf("refused: %s", got)
-	}
 }
 
 func TestStartedOutcome(t *testing.T) {

@@ -36,7 +36,7 @@ type moduleFlags struct {
 
 func newModule(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "module",
+		Use:   "module COMMAND",
 		Short: "Look into PostgreSQL modules",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const monitorLong = `Show what happens to workers and servers as it happens, all or those workers that
-are named, until Ctrl-C. The service may end and come back meanwhile. With --json each event is one
-line.`
+const monitorLong = `Show what happens to workers and servers as it happens, all or those workers that are
+named, until Ctrl-C. The service may end and come back meanwhile. With --json each event
+is one line.`
 
 func newMonitor(a *app) *cobra.Command {
 	var limit int

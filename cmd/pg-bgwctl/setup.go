@@ -55,8 +55,8 @@ func newSetup(a *app) *cobra.Command {
 		if err := f.judge(cmd); err != nil {
 			return err
 		}
-		if os.Geteuid() == 0 && f.conninfo == "" && f.as != "root" {
-			return a.setupAs(&f)
+		if os.Geteuid() == 0 && f.conninfo == "" {
+			return a.setupAs(cmd.Context(), &f)
 		}
 		return a.setup(cmd.Context(), &f)
 	}
@@ -82,8 +82,9 @@ func (f *setupFlags) judge(cmd *cobra.Command) error {
 	return nil
 }
 
-// setupAs runs this command again as another system user, who asks, writes and exits in our place.
-func (a *app) setupAs(f *setupFlags) error {
+// setupAs runs this command again as the system user --as, who asks, writes and exits in our place. Root by any name does
+// it himself.
+func (a *app) setupAs(ctx context.Context, f *setupFlags) error {
 	cannot := func(err error) error {
 		return &failure{code: codeFailed, text: fmt.Sprintf("cannot set the server up as system user %q: %v", safe(f.as), err),
 			hint: "name the system user that is the server's superuser: --as=NAME, or give --conninfo"}
@@ -91,6 +92,9 @@ func (a *app) setupAs(f *setupFlags) error {
 	u, err := user.Lookup(f.as)
 	if err != nil {
 		return cannot(err)
+	}
+	if u.Uid == "0" {
+		return a.setup(ctx, f)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = "pg-bgwctl"

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const shutdownLong = `End the service as PostgreSQL's pg_ctl stop does. smart: run on, taking
-new workers, until the servers have no clients of others. fast: stop them now, by their kill signal.
-immediate: kill them. "systemctl stop pg-bgw" is fast. The command returns when the
-shutdown has begun.`
+const shutdownLong = `End the service as PostgreSQL's pg_ctl stop does. smart: run on, taking new workers,
+until the servers have no clients of others. fast: stop the workers now, by their kill
+signal. immediate: kill them. "systemctl stop pg-bgw" is fast. The command returns when
+the shutdown has begun.`
 
 func newShutdown(a *app) *cobra.Command {
 	modes := []string{string(dbusapi.ShutdownSmart), string(dbusapi.ShutdownFast), string(dbusapi.ShutdownImmediate)}

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 
+	"github.com/pg-bgw/pg-bgw/units"
 	"github.com/spf13/cobra"
 )
 
 const startLong = `Start workers: one that is held is released, one that waits for its restart time
-waits no longer, and one that has ended is registered again. That one gets a new
-handle, which is printed.`
+waits no longer, and one of the files that has ended is registered again. That one gets a new handle,
+which is printed. One that runs is left alone.`
 
 func newStart(a *app) *cobra.Command {
 	return a.newChange(change{
@@ -22,8 +23,8 @@ func newStart(a *app) *cobra.Command {
 			base := w.StartNumber
 			if h != w.Handle {
 				base = 0
-			} else if runs(w) {
-				base = w.StartNumber - min(w.StartNumber, 1) // there was nothing to do
+			} else if runs(w) || w.State == units.Starting.String() {
+				base = w.StartNumber - min(w.StartNumber, 1) // that process will do
 			}
 			return &target{handle: h, reached: started(base), gone: goneErr(h)}, nil
 		},

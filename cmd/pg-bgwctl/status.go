@@ -192,7 +192,7 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 		b.line("Main PID", pidText(w.MainPID))
 	}
 	if w.StartNumber > 0 {
-		b.line("Starts", fmt.Sprintf("%d, %s", w.StartNumber, restartsText(w.Restarts)))
+		b.line("Starts", fmt.Sprintf("%d, %s", w.StartNumber, count(w.Restarts, "restart")))
 	}
 	b.line("Last exit", exitText(w))
 	if w.NextStart != 0 {
@@ -201,13 +201,6 @@ func (a *app) workerBlock(w *workerInfo, now time.Time) string {
 	a.definitionLines(b, w)
 	b.uncut("Logs", logsCommand(w))
 	return b.text.String()
-}
-
-func restartsText(n uint64) string {
-	if n == 1 {
-		return "1 restart"
-	}
-	return fmt.Sprintf("%d restarts", n)
 }
 
 // exitText says how the last process ended, in PostgreSQL's words; empty when none has.

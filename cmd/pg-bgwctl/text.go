@@ -108,7 +108,7 @@ func quotedAll(words []string) string {
 }
 
 // count writes a number with the word it counts: "1 worker", "2 workers".
-func count(n int, word string) string {
+func count[N int | uint64](n N, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}

@@ -24,7 +24,7 @@ func (f *waitFlag) register(cmd *cobra.Command, what string) {
 	cmd.Flags().Lookup("wait").DefValue = "do not wait"
 }
 
-// parse reads the flag; --wait alone waits without a limit.
+// parse reads the flag, where the verb has it; --wait alone waits without a limit.
 func (f *waitFlag) parse(cmd *cobra.Command) error {
 	if !cmd.Flags().Changed("wait") {
 		return nil

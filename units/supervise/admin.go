@@ -134,8 +134,9 @@ func (t *table) startNow(e *entry) error {
 	case !live(e.state):
 		t.unhold(e, goalReasons[goalRun])
 		return nil
-	case e.goal != goalHold:
-		return &NotStartable{e.handle, e.state}
+	case e.goal == goalEnd:
+		return ErrTerminating
+	case e.goal != goalHold: // it runs, or will by its rules: who asks twice is not refused
 	case e.state == units.Starting && e.next == nil:
 		e.goal = goalRun
 	default:
@@ -153,7 +154,7 @@ func (t *table) restart(e *entry) error {
 	case !live(e.state):
 		t.unhold(e, goalReasons[goalRestart])
 	case e.goal == goalEnd:
-		return &NotStartable{e.handle, e.state}
+		return ErrTerminating
 	default:
 		e.goal = goalRestart
 		t.end(e, askedEnd, goalReasons[goalRestart])

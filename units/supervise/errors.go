@@ -15,6 +15,7 @@ var (
 	ErrShuttingDown   = errors.New("the supervisor is shutting down")
 	ErrNoSuchWorker   = errors.New("no such worker")
 	ErrNotRunning     = errors.New("the worker is not running")
+	ErrTerminating    = errors.New("the worker is being terminated: wait until it has ended")
 	ErrDynamicEnded   = errors.New("a dynamic worker that has ended cannot be started: register it again")
 	ErrSegmentRenewed = errors.New("the segment has been renewed after a crash")
 	ErrNoSegment      = errors.New("the worker has no segment: its definition says attach = \"never\"")
@@ -22,7 +23,8 @@ var (
 	ErrCrashed        = errors.New("a worker crashed and restart_after_crash is off")
 )
 
-// NotStartable says why an administrator's start changes nothing.
+// NotStartable says why an ended registration is not started again: its
+// definition has a later one.
 type NotStartable struct {
 	Handle units.Handle
 	State  units.State

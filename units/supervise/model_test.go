@@ -193,8 +193,9 @@ func (d *duo) start(rt *rapid.T) {
 	case !ok:
 	case w.state == "waiting" || w.state == "held":
 		w.state, w.then, w.at = "waiting", "run", d.now
-	case w.then != "hold":
+	case w.then == "end":
 		ok = false
+	case w.then != "hold":
 	case w.state == "starting":
 		w.then = "run"
 	default:

@@ -86,7 +86,8 @@ func (s *Supervisor) Stop(h units.Handle) error { return s.request(verbStop, h, 
 
 // Start releases a held worker, skips a pending restart time, and registers
 // again, under the new handle that is returned, a static definition that has
-// ended.
+// ended. What runs, or will by its rules, is left alone; what is being
+// terminated is refused.
 func (s *Supervisor) Start(h units.Handle) (units.Handle, error) {
 	if err := s.request(verbStart, h, 0); err != nil {
 		return h, err
