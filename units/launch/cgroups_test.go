@@ -115,27 +115,13 @@ func TestCgroupWithoutEvents(t *testing.T) {
 	release := r.occupyPoller()
 	defer release()
 	for _, how := range []string{"removed", "refilled"} {
-		s := spec("")
-		dir, err := r.cgroups.make(s.ID, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(dir)
-		exits := make(chan Exit, 2)
-		p := &Process{l: r.Launcher, id: s.ID, pidfd: -1, phase: dead, exit: &Exit{}, exited: func(e Exit) { exits <- e }}
-		late := exec.Command("/bin/sleep", "1000")
-		if err := late.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.cgroups.write(workerPrefix+s.ID+"/cgroup.procs", itoa(late.Process.Pid)); err != nil {
-			t.Fatal(err)
-		}
+		p, late, exits := r.outlived()
 		p.watchCgroup(true)
 		if how == "removed" {
 			if err := late.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			for r.cgroups.rmdir(s.ID) != nil {
+			for r.cgroups.rmdir(p.id) != nil {
 				runtime.Gosched()
 			}
 		}
@@ -153,21 +139,7 @@ func TestCgroupWithoutEvents(t *testing.T) {
 // is in it lives on for a while, and its worker has not ended before.
 func TestCgroupWithoutDescriptors(t *testing.T) {
 	r := newRig(t, true)
-	s := spec("")
-	dir, err := r.cgroups.make(s.ID, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.Close(dir)
-	exits := make(chan Exit, 2)
-	p := &Process{l: r.Launcher, id: s.ID, pidfd: -1, phase: dead, exit: &Exit{}, exited: func(e Exit) { exits <- e }}
-	late := exec.Command("/bin/sleep", "1000")
-	if err := late.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.cgroups.write(workerPrefix+s.ID+"/cgroup.procs", itoa(late.Process.Pid)); err != nil {
-		t.Fatal(err)
-	}
+	p, late, exits := r.outlived()
 	var limit unix.Rlimit
 	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
 		t.Fatal(err)
@@ -196,6 +168,27 @@ func TestCgroupWithoutDescriptors(t *testing.T) {
 		t.Error("what was known before is lost")
 	}
 	r.noCgroups()
+}
+
+// outlived is a worker that has ended and whose cgroup holds a process that has not.
+func (r *rig) outlived() (p *Process, late *exec.Cmd, exits chan Exit) {
+	r.t.Helper()
+	s := spec("")
+	dir, err := r.cgroups.make(s.ID, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	unix.Close(dir)
+	exits = make(chan Exit, 2)
+	p = &Process{l: r.Launcher, id: s.ID, pidfd: -1, phase: dead, exit: &Exit{}, exited: func(e Exit) { exits <- e }}
+	late = exec.Command("/bin/sleep", "1000")
+	if err := late.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.cgroups.write(workerPrefix+s.ID+"/cgroup.procs", itoa(late.Process.Pid)); err != nil {
+		r.t.Fatal(err)
+	}
+	return p, late, exits
 }
 
 // occupyPoller has the poller do nothing until release is called.

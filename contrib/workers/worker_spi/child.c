@@ -74,6 +74,24 @@ void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, 
 	*back = shm_mq_attach(from, seg, NULL);
 }
 
+dsm_segment *make_queues(Size size, shm_mq_handle **there, shm_mq_handle **back)
+{
+	shm_toc_estimator e;
+	dsm_segment *seg;
+	shm_toc *toc;
+
+	shm_toc_initialize_estimator(&e);
+	shm_toc_estimate_chunk(&e, size);
+	shm_toc_estimate_chunk(&e, size);
+	shm_toc_estimate_keys(&e, 2);
+	seg = dsm_create(shm_toc_estimate(&e), 0);
+	toc = shm_toc_create(TOC_MAGIC, dsm_segment_address(seg), shm_toc_estimate(&e));
+	shm_toc_insert(toc, KEY_THERE, shm_mq_create(shm_toc_allocate(toc, size), size));
+	shm_toc_insert(toc, KEY_BACK, shm_mq_create(shm_toc_allocate(toc, size), size));
+	open_queues(seg, there, back, false);
+	return seg;
+}
+
 /* echo sends back what comes, at most so many messages; -1 all. */
 static void echo(Datum arg, int most)
 {

@@ -59,7 +59,8 @@ extern void probe_shared_table(void);
 /* probe_named.c: counts itself in the segment that all find by name. */
 extern void add_to_named(void);
 
-/* child.c: attaches to both queues of a segment. */
+/* child.c: attaches to both queues of a segment; makes one with queues of so many bytes, and attaches to them. */
 extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);
+extern dsm_segment *make_queues(Size size, shm_mq_handle **there, shm_mq_handle **back);
 
 #endif

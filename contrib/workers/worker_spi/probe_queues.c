@@ -14,25 +14,6 @@ static const char *const results[] = { "success", "would block", "detached" };
 static shm_mq_handle *there, *back;
 static const char zeros[500];
 
-/* make returns a segment with two queues of so many bytes, of which this process has its ends. */
-static dsm_segment *make(Size size)
-{
-	shm_toc_estimator e;
-	dsm_segment *seg;
-	shm_toc *toc;
-
-	shm_toc_initialize_estimator(&e);
-	shm_toc_estimate_chunk(&e, size);
-	shm_toc_estimate_chunk(&e, size);
-	shm_toc_estimate_keys(&e, 2);
-	seg = dsm_create(shm_toc_estimate(&e), 0);
-	toc = shm_toc_create(TOC_MAGIC, dsm_segment_address(seg), shm_toc_estimate(&e));
-	shm_toc_insert(toc, KEY_THERE, shm_mq_create(shm_toc_allocate(toc, size), size));
-	shm_toc_insert(toc, KEY_BACK, shm_mq_create(shm_toc_allocate(toc, size), size));
-	open_queues(seg, &there, &back, false);
-	return seg;
-}
-
 static bool round_trip(Size n)
 {
 	char *message = palloc(n + 1);
@@ -53,7 +34,7 @@ static bool round_trip(Size n)
 static void exchange(Size size)
 {
 	static const Size sizes[] = { 0, 1, 7, 8, 9, 100, 1000, 8191, 60000, 300000 };
-	dsm_segment *seg = make(size);
+	dsm_segment *seg = make_queues(size, &there, &back);
 	BackgroundWorkerHandle *h = child("echo", UInt32GetDatum(dsm_segment_handle(seg)), BGW_NEVER_RESTART);
 	Size n;
 	void *data;
@@ -76,7 +57,7 @@ static void exchange(Size size)
 /* The other order: the child leaves first, and what it had sent is drained before that is said (BGW-148, BGW-149). */
 static void leave_first(void)
 {
-	dsm_segment *seg = make(1024);
+	dsm_segment *seg = make_queues(1024, &there, &back);
 	BackgroundWorkerHandle *h = child("echo three", UInt32GetDatum(dsm_segment_handle(seg)), BGW_NEVER_RESTART);
 	Size n;
 	void *data;
@@ -95,7 +76,7 @@ static void leave_first(void)
 /* BGW-146, BGW-147: nobody is at the other end. */
 static void would_block(void)
 {
-	dsm_segment *seg = make(1024);
+	dsm_segment *seg = make_queues(1024, &there, &back);
 	shm_mq_iovec parts[] = { { "one", 3 }, { "", 0 }, { "and more than that", 18 } };
 	char message[100] = "";
 	Size n;
@@ -115,7 +96,7 @@ static void would_block(void)
 /* BGW-150: a worker that never comes. */
 static void never_comes(void)
 {
-	dsm_segment *seg = make(64);
+	dsm_segment *seg = make_queues(64, &there, &back);
 	BackgroundWorkerHandle *h = child("exit 0", 0, BGW_NEVER_RESTART);
 	Size n;
 	void *data;
@@ -145,7 +126,7 @@ void probe_queues(void)
 	leave_first();
 	would_block();
 	never_comes();
-	seg = make(64);
+	seg = make_queues(64, &there, &back);
 	probe_error("BGW-153", send_too_much);
 	dsm_detach(seg);
 }

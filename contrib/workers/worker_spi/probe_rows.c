@@ -156,23 +156,12 @@ static void probe_latch(void)
 
 static void probe_quiet(void)
 {
-	Size size = 1024, n;
-	shm_toc_estimator e;
 	shm_mq_handle *there, *back;
+	dsm_segment *seg = make_queues(1024, &there, &back);
 	BackgroundWorkerHandle *h;
-	dsm_segment *seg;
-	shm_toc *toc;
+	Size n;
 	void *data;
 
-	shm_toc_initialize_estimator(&e);
-	shm_toc_estimate_chunk(&e, size);
-	shm_toc_estimate_chunk(&e, size);
-	shm_toc_estimate_keys(&e, 2);
-	seg = dsm_create(shm_toc_estimate(&e), 0);
-	toc = shm_toc_create(TOC_MAGIC, dsm_segment_address(seg), shm_toc_estimate(&e));
-	shm_toc_insert(toc, KEY_THERE, shm_mq_create(shm_toc_allocate(toc, size), size));
-	shm_toc_insert(toc, KEY_BACK, shm_mq_create(shm_toc_allocate(toc, size), size));
-	open_queues(seg, &there, &back, false);
 	shared->starts = shared->done = 0;
 	h = start("whisperer", "whisper", UInt32GetDatum(dsm_segment_handle(seg)));
 	UNTIL(s->starts == 1);
