@@ -81,7 +81,7 @@ var hints = map[string]string{
 	dbusapi.ErrorNoFreeSlot:           "terminate a worker, or raise max_worker_processes in /etc/pg-bgw/pg-bgw.hcl and reload",
 	dbusapi.ErrorQuotaExceeded:        "terminate a worker of the same user, or raise the quota",
 	dbusapi.ErrorShuttingDown:         "wait until it has ended, then: systemctl start pg-bgw",
-	dbusapi.ErrorNotAllowed:           "ask the administrator for a template, then: pg-bgwctl instantiate",
+	dbusapi.ErrorNotAllowed:           "leave that out, or ask the administrator for a template that has it",
 	dbusapi.ErrorLimitsExceeded:       "too many calls are under way; try again",
 	dbusapi.ErrorConfigurationInvalid: "nothing was changed; correct the files, then: pg-bgwctl check && pg-bgwctl reload",
 	dbusapi.ErrorUnknownMethod:        "the service is older than this command: systemctl restart pg-bgw",

@@ -33,19 +33,19 @@ type Template struct {
 // Instantiate returns the definition that the template makes of argument, with
 // defaults applied and valid, and with an empty Label, as dynamic workers have.
 // An error says what is wrong with the argument, or is [units.Faults] where it
-// makes a field of the definition invalid.
+// makes a field of the definition invalid; it does not name the template.
 func (t *Template) Instantiate(argument string) (units.Worker, error) {
 	if err := t.checkArgument(argument); err != nil {
-		return units.Worker{}, fmt.Errorf("cannot instantiate template %q: %w", t.Label, err)
+		return units.Worker{}, err
 	}
 	w, err := substitute(t.definition, argument)
 	if err != nil {
-		return units.Worker{}, fmt.Errorf("cannot instantiate template %q: %w", t.Label, err)
+		return units.Worker{}, err
 	}
 	w = w.WithDefaults()
 	w.Label = ""
 	if fs := w.Validate(); fs != nil {
-		return units.Worker{}, fmt.Errorf("cannot instantiate template %q: %w", t.Label, fs)
+		return units.Worker{}, fs
 	}
 	return w, nil
 }

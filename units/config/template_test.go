@@ -101,7 +101,7 @@ func TestInstanceFaults(t *testing.T) {
 	if !errors.As(err, &faults) || faults[0].Field != "name" {
 		t.Errorf("%v", err)
 	}
-	if !strings.HasPrefix(err.Error(), `cannot instantiate template "vacuum": name: `) {
+	if !strings.HasPrefix(err.Error(), "name: ") {
 		t.Errorf("%v", err)
 	}
 }

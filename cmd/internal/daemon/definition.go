@@ -245,7 +245,7 @@ func (d *Daemon) instanceOf(template, argument string, over dbusapi.Definition) 
 	}
 	w, err := t.Instantiate(argument)
 	if err != nil {
-		return nil, invalid("cannot instantiate template %q: %v", template, err)
+		return nil, invalid("%v", err)
 	}
 	if over.Set.Has(dbusapi.KeyName) {
 		w.Name = over.Name
@@ -262,7 +262,7 @@ func (d *Daemon) instanceOf(template, argument string, over dbusapi.Definition) 
 	}
 	w = w.WithDefaults()
 	if faults := w.Validate(); faults != nil {
-		return nil, invalid("cannot instantiate template %q: %s", template, faultText(faults))
+		return nil, invalid("%s", faultText(faults))
 	}
 	return &w, nil
 }
