@@ -137,6 +137,7 @@ var ofTheRuntime = map[string]bool{
 	"futex": true, "nanosleep": true, "epoll_pwait": true, "sched_yield": true, "rt_sigreturn": true, "tgkill": true, "getpid": true,
 	"madvise": true, "mmap": true, "munmap": true, "restart_syscall": true, "rt_sigprocmask": true, "sigaltstack": true, "gettid": true,
 	"clone": true, "prctl": true, "sched_getaffinity": true, "timer_settime": true,
+	"mprotect": true, "rseq": true, "set_robust_list": true, "exit": true, // of threads that begin and end
 }
 
 // ofTheWatch are the calls by which the launcher's second thread watches how

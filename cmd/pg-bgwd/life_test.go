@@ -53,7 +53,11 @@ func TestMainJob(t *testing.T) {
 	// BGW-044: started, exited, started, exited; each after the state had changed.
 	var told []string
 	for len(told) < 4 {
-		if e := <-own; e.Kind == dbusapi.EventStateChanged && e.Handle == h {
+		e, ok := <-own
+		if !ok {
+			t.Fatalf("the owner was told %q and then nothing", told)
+		}
+		if e.Kind == dbusapi.EventStateChanged && e.Handle == h {
 			told = append(told, string(e.Change.Status))
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 // messages gathers what the manager is told from now on; the function returns
 // its lines when the daemon has ended.
 func (s *supervisor) messages() func() []string {
+	const last = "X_LAST=1" // our own, behind all that the daemon has said
 	var lines []string
 	read := make(chan struct{})
 	_ = s.notify.SetReadDeadline(time.Time{})
@@ -20,7 +22,7 @@ func (s *supervisor) messages() func() []string {
 		buf := make([]byte, 4096)
 		for {
 			n, err := s.notify.Read(buf)
-			if err != nil {
+			if err != nil || string(buf[:n]) == last {
 				return
 			}
 			lines = append(lines, strings.Split(string(buf[:n]), "\n")...)
@@ -29,7 +31,14 @@ func (s *supervisor) messages() func() []string {
 	return func() []string {
 		s.t.Helper()
 		s.exitCode()
-		_ = s.notify.SetReadDeadline(time.Now().Add(time.Second)) // what was sent before is read at once
+		conn, err := net.DialUnix("unixgram", nil, s.notify.LocalAddr().(*net.UnixAddr))
+		if err == nil {
+			_, err = conn.Write([]byte(last))
+			conn.Close()
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
 		<-read
 		return lines
 	}
