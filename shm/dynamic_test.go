@@ -76,7 +76,7 @@ func TestDynamic(t *testing.T) {
 	if got := s.types(); got != "Hello Attach DynamicCreate DynamicPin DynamicDetach DynamicUnpin" {
 		t.Errorf("requests: %s", got)
 	}
-	if n := openFds(t); n != before {
+	if n := openFds(t); n > before { // fewer: what earlier tests have left is collected
 		t.Errorf("%d descriptors, before %d", n, before)
 	}
 	for range 3 * maxHollows {
@@ -302,7 +302,7 @@ func TestDynamicTooLate(t *testing.T) {
 	if r := s.last(); r.Segment != 2 {
 		t.Errorf("told was %+v", r)
 	}
-	if n := openFds(t); n != before {
+	if n := openFds(t); n > before { // fewer: what earlier tests have left is collected
 		t.Errorf("%d descriptors, before %d", n, before)
 	}
 }

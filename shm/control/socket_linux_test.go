@@ -123,7 +123,7 @@ func TestReceiveDropsDescriptors(t *testing.T) {
 			t.Fatalf("got %d, %v", n, err)
 		}
 	}
-	if after := openFds(t); after != before {
+	if after := openFds(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }
@@ -163,7 +163,7 @@ func TestReceiveWithTakesOne(t *testing.T) {
 	if _, _, err := ReceiveWith(w, make([]byte, 9)); !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("nothing there: got %v", err)
 	}
-	if after := openFds(t); after != before {
+	if after := openFds(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }
