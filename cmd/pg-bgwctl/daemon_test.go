@@ -14,6 +14,9 @@ import (
 	"github.com/pg-bgw/pg-bgw/policy"
 )
 
+// patience bounds every wait of these tests: nothing is expected to take a noticeable part of it.
+const patience = 2 * time.Minute
+
 // fixture is one worker of a script's JSON file: dbusapi.WorkerInfo, and times relative to now in seconds.
 type fixture struct {
 	dbusapi.WorkerInfo
@@ -65,7 +68,7 @@ func newDaemon(text string) *daemon {
 
 func (d *daemon) start(address string) error {
 	d.server = dbusapi.NewServer(d, dbusapi.Options{Address: address})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for { // the broker may not have seen yet that the daemon before has gone
 		if err := d.server.Start(ctx); !errors.Is(err, dbusapi.ErrNameOwned) || ctx.Err() != nil {
@@ -75,7 +78,7 @@ func (d *daemon) start(address string) error {
 }
 
 func (d *daemon) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	d.server.Close(ctx)
 }
@@ -89,9 +92,9 @@ func (d *daemon) note(call string) {
 
 // await returns when method is among the calls after the first n, with the number of calls up to it.
 func (d *daemon) await(method string, n int) (int, error) {
-	late := time.AfterFunc(30*time.Second, d.changed.Broadcast)
-	defer late.Stop()
 	begun := time.Now()
+	late := time.AfterFunc(patience, d.changed.Broadcast)
+	defer late.Stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
@@ -100,7 +103,7 @@ func (d *daemon) await(method string, n int) (int, error) {
 				return i + 1, nil
 			}
 		}
-		if time.Since(begun) > 29*time.Second {
+		if time.Since(begun) >= patience {
 			return n, fmt.Errorf("nobody asked for %s", method)
 		}
 		d.changed.Wait()

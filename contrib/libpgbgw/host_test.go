@@ -20,7 +20,7 @@ import (
 
 // patience bounds every wait of these tests: nothing is expected to take a
 // noticeable part of it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A host plays the supervisor for workers in C, which are processes, and in Go,
 // which are in the test itself.

@@ -127,7 +127,8 @@ func awaitFile(path string, done func(text string) bool) error {
 			return fmt.Errorf("%s stays %q", path, text)
 		}
 		ready := []unix.PollFd{{Fd: int32(inotify), Events: unix.POLLIN}}
-		if n, err := unix.Poll(ready, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
+		const often = 1000 // ms; the kernel does not tell of every change of a cgroup
+		if n, err := unix.Poll(ready, min(often, int(left.Milliseconds())+1)); err != nil && err != unix.EINTR {
 			return os.NewSyscallError("poll", err)
 		} else if n <= 0 {
 			continue
