@@ -3,10 +3,10 @@
 # build.sh test OUTPUT [cflags]  builds the test program of its parts
 set -eu
 here=$(dirname "$0")
-sources="main.c request.c fork.c pool.c child.c sandbox.c modules.c"
+sources="main.c request.c seats.c fork.c child.c sandbox.c modules.c"
 if [ "$1" = test ]; then
 	shift
-	sources="launcher_test.c request.c fork.c pool.c child.c sandbox.c modules.c"
+	sources="launcher_test.c request.c seats.c fork.c child.c sandbox.c modules.c"
 fi
 output=$1
 shift
@@ -15,4 +15,4 @@ for f in $sources; do
 	files="$files $here/$f"
 done
 # shellcheck disable=SC2086 # a list of words without spaces of their own
-exec "${CC:-cc}" -std=c11 -O2 -pthread -Wall -Wextra -Werror "$@" -o "$output" $files -ldl
+exec "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror "$@" -o "$output" $files -ldl

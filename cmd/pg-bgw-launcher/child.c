@@ -1,41 +1,35 @@
 /*
- * What a child does between clone3 and exec. It shares the launcher's memory or
- * is a copy of it (fork.c), made without the C library's fork(): it makes system
- * calls and little else. It allocates nothing, takes no lock, calls nothing that
- * the library would have all threads do (setuid(2), notes), and writes to nothing
- * but its stack and errno, which are those of the thread that waits for it. (The
- * library's idea of its own thread id and the kernel's robust list are the
- * launcher's; exec replaces both. A copy that is to go on without exec must call
- * set_robust_list first.)
+ * What a child does between clone3 and exec. It shares the memory of the
+ * launcher, which goes on meanwhile, or is a copy of it (fork.c), made without the
+ * C library's fork(): it makes system calls (calls.h) and little else. It
+ * allocates nothing, takes no lock, writes to nothing but its stack, and calls
+ * nothing of the C library that does: errno is the launcher's. (So are the
+ * library's idea of its own thread id and the kernel's robust list; exec replaces
+ * both. A copy that is to go on without exec must call set_robust_list first.)
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "calls.h"
 #include "launcher.h"
 
 void report(int status, enum step step, int value)
 {
 	struct report r = { step, value };
-	ssize_t n = write(status, &r, sizeof r);
 
-	(void)n;
+	call(SYS_write, status, (long)&r, sizeof r, 0, 0);
 }
 
 static _Noreturn void fail(int status, enum step step, int error)
 {
 	report(status, step, error);
-	_exit(127);
+	for (;;)
+		call(SYS_exit_group, 127, 0, 0, 0, 0);
 }
 
 void reset_signals(void)
@@ -50,18 +44,22 @@ void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* above returns fd, or a copy of it that is at least min. */
+/* above returns fd, or a copy of it that is at least min, or minus an errno. */
 static int above(int fd, int min)
 {
-	return fd >= min ? fd : fcntl(fd, F_DUPFD_CLOEXEC, min);
+	return fd < 0 || fd >= min ? fd : (int)call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, min, 0, 0);
 }
 
-/* close_others closes every descriptor from first on except keep. */
+/* close_others closes every descriptor from first on except keep. 0 or an errno. */
 static int close_others(unsigned first, unsigned keep)
 {
-	if (keep > first && syscall(SYS_close_range, first, keep - 1, 0))
-		return errno;
-	return syscall(SYS_close_range, keep + 1, ~0U, 0) ? errno : 0;
+	long error = 0;
+
+	if (keep > first)
+		error = call(SYS_close_range, first, keep - 1, 0, 0, 0);
+	if (!error)
+		error = call(SYS_close_range, keep + 1, ~0U, 0, 0, 0);
+	return (int)-error;
 }
 
 int child_files(const struct request *r, int null, int *status)
@@ -72,22 +70,23 @@ int child_files(const struct request *r, int null, int *status)
 	/* First everything out of the way of the targets, then each into its place. */
 	*status = above(*status, n);
 	if (null < 0)
-		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		null = (int)call(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR | O_CLOEXEC, 0, 0);
 	null = above(null, n);
 	if (*status < 0 || null < 0)
-		return errno;
+		return *status < 0 ? -*status : -null;
 	for (size_t i = 0; i < r->nfiles; i++) {
 		files[i] = above(r->files[i], n);
 		if (files[i] < 0)
-			return errno;
+			return -files[i];
 	}
 	for (int i = 0; i < n; i++) {
-		int fd = -1;
+		int fd = null;
+		long at;
 
 		if ((size_t)i < r->ntargets && r->targets[i] != NO_FILE)
 			fd = files[r->targets[i]];
-		if (dup3(fd < 0 ? null : fd, i, 0) < 0)
-			return errno;
+		if ((at = call(SYS_dup3, fd, i, 0, 0, 0)) < 0)
+			return (int)-at;
 	}
 	return close_others((unsigned)n, (unsigned)*status);
 }
@@ -106,77 +105,73 @@ int needs_oom_score(const struct request *r, const struct inherited *in)
 static int set_oom_score(int value)
 {
 	char text[16];
-	int fd, error = 0, n = snprintf(text, sizeof text, "%d", value);
+	long fd, written;
+	int n = snprintf(text, sizeof text, "%d", value);
 
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	fd = call(SYS_openat, AT_FDCWD, (long)"/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0, 0);
 	if (fd < 0)
-		return errno;
-	if (write(fd, text, (size_t)n) != n)
-		error = errno;
-	close(fd);
-	return error;
+		return (int)-fd;
+	written = call(SYS_write, fd, (long)text, n, 0, 0);
+	call(SYS_close, fd, 0, 0, 0, 0);
+	return written < 0 ? (int)-written : 0;
 }
 
 static int set_rlimits(const struct request *r)
 {
-	for (size_t i = 0; i < r->nrlimits; i++) {
-		struct rlimit l = { r->rlimits[i].soft, r->rlimits[i].hard };
+	long error = 0;
 
-		if (setrlimit((int)r->rlimits[i].resource, &l))
-			return errno;
+	for (size_t i = 0; i < r->nrlimits && !error; i++) {
+		struct rlimit64 l = { r->rlimits[i].soft, r->rlimits[i].hard };
+
+		error = call(SYS_prlimit64, 0, r->rlimits[i].resource, (long)&l, 0, 0);
 	}
-	return 0;
+	return (int)-error;
 }
 
 static int set_credential(const struct request *r)
 {
-	if (syscall(SYS_setgroups, r->ngroups, r->groups) ||
-	    syscall(SYS_setresgid, r->gid, r->gid, r->gid) ||
-	    syscall(SYS_setresuid, r->uid, r->uid, r->uid))
-		return errno;
-	return 0;
+	long error = call(SYS_setgroups, (long)r->ngroups, (long)r->groups, 0, 0, 0);
+
+	if (!error)
+		error = call(SYS_setresgid, r->gid, r->gid, r->gid, 0, 0);
+	if (!error)
+		error = call(SYS_setresuid, r->uid, r->uid, r->uid, 0, 0);
+	return (int)-error;
 }
 
-/*
- * Ambient capabilities are the daemon's way of having any without being root;
- * they would survive exec.
- */
-static int drop_privileges(const struct request *r)
+static int set_nice(int value)
 {
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
-		return errno;
-	if ((r->flags & FLAG_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return errno;
-	return 0;
+	return (int)-call(SYS_setpriority, PRIO_PROCESS, 0, value, 0, 0);
 }
 
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset)
 {
 	int status = r->status, error;
+	long result;
 
-	if (setsid() < 0)
-		fail(status, STEP_SESSION, errno);
+	if ((result = call(SYS_setsid, 0, 0, 0, 0, 0)) < 0)
+		fail(status, STEP_SESSION, (int)-result);
 	/* Privileges and sandbox come before the files, which close the ruleset. */
-	if ((error = drop_privileges(r)))
-		fail(status, STEP_PRIVILEGES, error);
+	if ((r->flags & FLAG_NO_NEW_PRIVS) && (result = call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+		fail(status, STEP_PRIVILEGES, (int)-result);
 	if ((r->flags & FLAG_READ_ONLY_CGROUPS) && ruleset >= 0 && (error = sandbox_apply(ruleset)))
 		fail(status, STEP_SANDBOX, error);
 	if ((error = child_files(r, in->null, &status)))
 		fail(status, STEP_FILES, error);
 	if (needs_oom_score(r, in) && (error = set_oom_score(r->oom_score_adj)))
 		fail(status, STEP_OOM_SCORE, error);
-	if (r->nice != 0 && r->nice != in->nice && setpriority(PRIO_PROCESS, 0, r->nice))
-		fail(status, STEP_NICE, errno);
+	if (r->nice != 0 && r->nice != in->nice && (error = set_nice(r->nice)))
+		fail(status, STEP_NICE, error);
 	if ((error = set_rlimits(r)))
 		fail(status, STEP_RLIMIT, error);
 	if ((r->flags & FLAG_CREDENTIAL) && (error = set_credential(r)))
 		fail(status, STEP_CREDENTIAL, error);
-	umask(r->umask);
-	if (chdir(r->dir))
-		fail(status, STEP_DIR, errno);
+	call(SYS_umask, r->umask, 0, 0, 0, 0);
+	if ((result = call(SYS_chdir, (long)r->dir, 0, 0, 0, 0)))
+		fail(status, STEP_DIR, (int)-result);
 	if (r->flags & FLAG_MODULE)
 		modules_run(r, status);
-	execve(r->argv[0], r->argv, r->envp);
-	fail(status, STEP_EXEC, errno);
+	result = call(SYS_execve, (long)r->argv[0], (long)r->argv, (long)r->envp, 0, 0);
+	fail(status, STEP_EXEC, (int)-result);
 }

@@ -1,21 +1,19 @@
 /*
- * The two ways to make a child.
+ * The two ways to make a child, neither of which the launcher waits for.
  *
- * Sharing (CLONE_VM and CLONE_VFORK): the child runs in the launcher's memory,
- * on a stack of its own, and the thread that made it stands still until it has
- * executed its program or died. Nothing is copied, which is most of a start.
+ * Sharing (CLONE_VM): the child runs in the launcher's memory, on a stack of its
+ * own, until it has executed its program or died, which the kernel notes in its
+ * seat. Nothing is copied, which is most of a start.
  *
- * Copying: the child is a copy of the launcher and nobody waits for it. It is
- * for what a process has in common with all that share its memory, for what
- * must not wait (pool.c), and for a child that is to go on without exec.
+ * Copying: the child is a copy of the launcher. It is for what a process has in
+ * common with all that share its memory, for programs that are slow to execute
+ * (seats.c), and for a child that is to go on without exec.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "calls.h"
 #include "launcher.h"
 
 /*
@@ -82,42 +80,48 @@ int must_copy(const struct request *r, const struct inherited *in)
 	return (r->flags & (FLAG_CREDENTIAL | FLAG_COPY | FLAG_MODULE)) || needs_oom_score(r, in);
 }
 
-struct birth {
-	const struct request *r;
-	const struct inherited *in;
-	int ruleset;
-	const struct heir *heir;
-};
-
 static void born(void *arg)
 {
-	const struct birth *b = arg;
+	const struct seat *s = arg;
 
-	report(b->r->status, STEP_NONE, (int)syscall(SYS_getpid)); /* before anything: whoever has no number was never born */
-	if (b->heir)
-		pool_pass(b->heir);
-	child_run(b->r, b->in, b->ruleset);
+	report(s->r.status, STEP_NONE, (int)call(SYS_getpid, 0, 0, 0, 0, 0)); /* before anything: whoever has no number was never born */
+	child_run(&s->r, s->in, s->ruleset);
 }
 
-int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack, const struct heir *heir)
+/* share makes a child that shares our memory. 0 or an errno. */
+static int share(struct clone_args *args, struct seat *s)
 {
-	struct clone_args args = { .flags = CLONE_PARENT };
-	struct birth b = { r, in, ruleset, stack ? heir : NULL };
-	sigset_t all, before;
-	int error;
+	static uint64_t number;
 	long pid;
 
+	args->flags |= CLONE_VM | CLONE_CHILD_CLEARTID;
+	args->child_tid = (uintptr_t)&s->child;
+	args->stack = (uintptr_t)s->stack;
+	args->stack_size = STACK_SIZE;
+	s->slow = 0;
+	s->number = ++number;
+	atomic_store(&s->child, SEAT_TAKEN);
+	pid = clone_sharing(args, born, s);
+	if (pid < 0)
+		atomic_store(&s->child, 0);
+	return pid < 0 ? (int)-pid : 0;
+}
+
+int fork_worker(struct seat *s, const struct inherited *in, int ruleset, int shares)
+{
+	struct clone_args args = { .flags = CLONE_PARENT };
+	const struct request *r = &s->r;
+	sigset_t all, before;
+	long pid;
+
+	s->in = in;
+	s->ruleset = ruleset;
 	if (r->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)r->cgroup;
 	}
-	if (stack) {
-		args.flags |= CLONE_VM | CLONE_VFORK;
-		args.stack = (uintptr_t)stack;
-		args.stack_size = STACK_SIZE;
-		pid = clone_sharing(&args, born, &b);
-		return pid < 0 ? (int)-pid : 0;
-	}
+	if (shares)
+		return share(&args, s);
 	/*
 	 * As in PostgreSQL a worker of a module is born with its signals blocked: a SIGTERM
 	 * before it has handlers would be the crash of its segment. The module's code unblocks them.
@@ -125,11 +129,10 @@ int fork_worker(const struct request *r, const struct inherited *in, int ruleset
 	sigfillset(&all);
 	if (r->flags & FLAG_MODULE)
 		sigprocmask(SIG_BLOCK, &all, &before);
-	pid = syscall(SYS_clone3, &args, sizeof args);
+	pid = call(SYS_clone3, (long)&args, sizeof args, 0, 0, 0);
 	if (pid == 0)
-		born(&b);
-	error = pid < 0 ? errno : 0;
+		born(s);
 	if (r->flags & FLAG_MODULE)
 		sigprocmask(SIG_SETMASK, &before, NULL);
-	return error;
+	return pid < 0 ? (int)-pid : 0;
 }

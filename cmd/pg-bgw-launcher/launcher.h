@@ -18,7 +18,7 @@ struct inherited {
 
 /*
  * A parsed request. Everything points into the packet's buffer and into
- * pointers[], so it is valid until the next packet is received.
+ * pointers[], so it is valid as long as these are.
  */
 struct request {
 	uint32_t flags;
@@ -52,22 +52,35 @@ enum {
 	FDS_MAX = FILES_MAX + 2,
 	FDS_ROOM = FDS_MAX + 2, /* one too many is seen; even, so that CMSG_SPACE adds no room */
 	STACK_SIZE = 32 * 1024, /* of a child before exec; it needs less than a tenth */
-	SEATS = 8,
+	SEATS = 16,
+	SEAT_TAKEN = 1,
 };
 
 /*
- * What one thread needs to serve a request. All of them are static, and memory
- * that was never used is none.
+ * What one request needs, and its child for as long as that shares the launcher's
+ * memory. All of them are static, and memory that was never used is none.
  */
 struct seat {
-	int taken; /* pool.c's, and the next two */
-	_Atomic uint32_t turn; /* number of the newest that it was given */
-	_Atomic uint32_t took; /* and of the newest that it has taken */
+	_Atomic uint32_t child; /* SEAT_TAKEN while one shares it; the kernel sets 0 */
+	int slow;               /* it was waited for, and had not come to an end */
+	uint64_t number;        /* grows with each child that shares */
+	struct request r;
+	const struct inherited *in;
+	int ruleset;
 	int fds[FDS_ROOM];
 	char *pointers[POINTERS_MAX + 2];
 	_Alignas(16) char stack[STACK_SIZE];
 	_Alignas(8) char packet[REQUEST_MAX];
 };
+
+/* seat_take returns a seat that no child uses. There is always one. */
+struct seat *seat_take(void);
+
+/*
+ * seat_left says whether there is a free one other than this. It may wait for
+ * milliseconds.
+ */
+int seat_left(const struct seat *than);
 
 /*
  * reset_signals gives every signal its default action and empties the mask. Only
@@ -91,40 +104,13 @@ int needs_oom_score(const struct request *r, const struct inherited *in);
 /* must_copy says whether the child of r cannot share the launcher's memory. */
 int must_copy(const struct request *r, const struct inherited *in);
 
-/* An heir is the thread that is to be given the turn. */
-struct heir {
-	struct seat *seat; /* NULL: nobody */
-	uint32_t turn;
-};
-
 /*
- * fork_worker makes the child of r, a child of this process's parent, which
- * never returns. With a stack, STACK_SIZE bytes, it shares our memory, gives the
- * turn to heir, and this waits until it has executed its program or died; with
- * NULL it is a copy. 0 or an errno: then there is no child.
+ * fork_worker makes the child of s->r, a child of this process's parent, which
+ * never returns. With shares it uses our memory and has s until it executes its
+ * program or dies; else it is a copy. Either way nobody waits for it. 0 or an
+ * errno: then there is no child.
  */
-int fork_worker(const struct request *r, const struct inherited *in, int ruleset, char *stack, const struct heir *heir);
-
-/*
- * pool_run has serve called in the active thread, for one request after the
- * other, until it says 0, and never returns.
- */
-_Noreturn void pool_run(int (*serve)(struct seat *));
-
-/*
- * pool_enter says whether the active thread may wait for a child: another stands
- * by. With more, there are more requests, and who is to receive them while it
- * waits goes to heir. pool_leave must follow when it has waited, and then says
- * whether the thread of s has not been replaced; serve must return that, at once.
- */
-int pool_enter(int more, struct heir *heir);
-int pool_leave(struct seat *s, const struct heir *heir);
-
-/*
- * pool_pass gives the turn to heir: by the child that it was meant for, and again
- * by the thread that has waited for it. It makes system calls and takes no lock.
- */
-void pool_pass(const struct heir *heir);
+int fork_worker(struct seat *s, const struct inherited *in, int ruleset, int shares);
 
 /* child_run never returns: it executes the program of r or reports on r->status what failed. */
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);

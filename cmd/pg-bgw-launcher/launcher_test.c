@@ -1,7 +1,7 @@
 /*
  * Tests of the launcher's parts: the parser with good and bad packets, the
- * shuffling of descriptors, signals, both ways to make a child, the threads.
- * Meant for -fsanitize=address,undefined and, by itself, -fsanitize=thread.
+ * shuffling of descriptors, signals, both ways to make a child, the seats.
+ * Meant for -fsanitize=address,undefined.
  *
  *	launcher_test                  runs them; 0 if all hold
  *	launcher_test parse N < file   prints the packet in file, received with N
@@ -10,7 +10,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -204,26 +203,34 @@ static void test_must_copy(void)
 }
 
 /* In a child, whose parent is the parent of what it makes: one start, whose step is to be step. */
-static int fork_one(char *stack, char *program, const char *dir, enum step step)
+static int fork_one(int shares, char *program, const char *dir, enum step step)
 {
+	static struct seat *used;
 	char *argv[] = { program, NULL }, *envp[] = { NULL };
 	int pair[2], files[1] = { 0 }, error;
 	struct inherited in = { .no_oom_wish = 1, .null = -1 };
-	struct report reports[2] = { 0 };
+	struct report reports[3] = { 0 }; /* one more than come: the end of file is read too */
 	uint16_t targets[] = { NO_FILE };
+	struct seat *s = seat_take();
 	ssize_t n;
 
+	if (used && s != used)
+		return 4; /* the child before has left the seat that it had */
+	used = s;
 	if (pipe2(pair, O_CLOEXEC))
 		return 1;
-	struct request r = { .status = pair[1], .cgroup = -1, .files = files, .targets = targets, .ntargets = 1,
+	s->r = (struct request){ .status = pair[1], .cgroup = -1, .files = files, .targets = targets, .ntargets = 1,
 		.umask = 022, .dir = dir, .argv = argv, .envp = envp };
-	errno = 0;
-	error = fork_worker(&r, &in, -1, stack, NULL);
+	error = fork_worker(s, &in, -1, shares);
 	if (error || fcntl(pair[1], F_GETFD) < 0) /* the child has closed its own copy */
 		return 2;
 	close(pair[1]);
+	errno = 0;
 	for (size_t at = 0; (n = read(pair[0], (char *)reports + at, sizeof reports - at)) > 0;)
 		at += (size_t)n;
+	if (errno) /* the child's errors are not ours */
+		return 5;
+	close(pair[0]);
 	if (reports[0].step != STEP_NONE || reports[0].value <= 1)
 		return 3;
 	return reports[1].step == step ? 0 : 10 + (int)reports[1].step;
@@ -231,92 +238,46 @@ static int fork_one(char *stack, char *program, const char *dir, enum step step)
 
 static int fork_both(void)
 {
-	static struct seat seat;
 	int code = 0;
 
-	for (int i = 0; i < 50 && !code; i++) {
-		char *stack = i % 2 ? seat.stack : NULL;
+	for (int i = 0; i < 100 && !code; i++) {
+		int shares = i % 2;
 
 #ifdef __SANITIZE_ADDRESS__
-		stack = NULL; /* the sanitizer knows no stack of our own making */
+		shares = 0; /* the sanitizer knows no stack of our own making */
 #endif
-		code = fork_one(stack, "/bin/true", "/", STEP_NONE);
+		code = fork_one(shares, "/bin/true", "/", STEP_NONE);
 		if (!code)
-			code = fork_one(stack, "/nonexistent", "/", STEP_EXEC);
+			code = fork_one(shares, "/nonexistent", "/", STEP_EXEC);
 		if (!code)
-			code = fork_one(stack, "/bin/true", "/nonexistent", STEP_DIR);
+			code = fork_one(shares, "/bin/true", "/nonexistent", STEP_DIR);
 	}
 	return code;
 }
 
-/* The threads: each but the last that enters hangs; then all are let go. */
-static atomic_int begun, let_go;
-static int hold[2];
-
-static int hang_or_finish(struct seat *s)
+/* In a child: children that hang leave a seat for the next request, and are waited for once. */
+static int seats_run_out(void)
 {
-	int nth = atomic_fetch_add(&begun, 1) + 1;
-	struct heir nobody;
-	char c;
+	struct seat *taken[SEATS - 1], *last;
 
-	while (!pool_enter(0, &nobody)) { /* all hang but us: nobody is left to stand by */
-		if (nth < SEATS)
-			_exit(1);
-		if (!atomic_exchange(&let_go, 1))
-			close(hold[1]);
-		sched_yield();
+	for (uint64_t i = 0; i < SEATS - 1; i++) {
+		taken[i] = seat_take();
+		if (!seat_left(taken[i]))
+			return 1;
+		taken[i]->number = i;
+		taken[i]->slow = 0;
+		atomic_store(&taken[i]->child, SEAT_TAKEN);
 	}
-	if (atomic_load(&let_go)) { /* somebody stands by again */
-		if (!pool_leave(s, &nobody))
-			return 0; /* it took us long; the next one ends the test */
-		_exit(0);
-	}
-	if (read(hold[0], &c, 1) != 0 || pool_leave(s, &nobody))
-		_exit(2); /* a thread that hung is not the active one any more */
+	last = seat_take();
+	if (atomic_load(&last->child) || seat_left(last))
+		return 2;
+	for (int i = 0; i < SEATS - 1; i++)
+		if (taken[i]->slow != 1)
+			return 3;
+	atomic_store(&taken[5]->child, 0);
+	if (!seat_left(last) || seat_take() == last)
+		return 4;
 	return 0;
-}
-
-static int threads(void)
-{
-	alarm(60);
-	if (pipe(hold))
-		return 1;
-	pool_run(hang_or_finish);
-}
-
-/*
- * The turn goes from one thread to the other, never to two, and is never lost: neither
- * where a child is killed before it gives it, every third here, nor where its
- * thread gives it once more.
- */
-static atomic_int in_turn, served, passed;
-
-static int take_turns(struct seat *s)
-{
-	struct heir heir;
-	int n = atomic_fetch_add(&served, 1), stays;
-
-	if (atomic_fetch_add(&in_turn, 1))
-		_exit(1);
-	if (atomic_load(&passed) > 2000)
-		_exit(0);
-	stays = pool_enter(1, &heir);
-	atomic_fetch_sub(&in_turn, 1);
-	if (!stays)
-		return 1;
-	atomic_fetch_add(&passed, heir.seat != NULL);
-	if (n % 3)
-		pool_pass(&heir);
-	sched_yield();
-	stays = pool_leave(s, &heir);
-	pool_pass(&heir);
-	return stays;
-}
-
-static int turns(void)
-{
-	alarm(60);
-	pool_run(take_turns);
 }
 
 static void in_child(int (*test)(void), const char *name)
@@ -374,8 +335,7 @@ int main(int argc, char **argv)
 	test_bad();
 	in_child(shuffle, "shuffle");
 	in_child(signals, "signals");
-	in_child(threads, "threads");
-	in_child(turns, "turns");
+	in_child(seats_run_out, "seats_run_out");
 	test_must_copy();
 	in_child(fork_both, "fork_both");
 	return failures != 0;

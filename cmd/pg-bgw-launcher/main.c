@@ -1,8 +1,8 @@
 /*
  * pg-bgw-launcher: forks every worker on behalf of pg-bgwd.
  *
- * Files: main.c request.c fork.c pool.c child.c sandbox.c modules.c, headers launcher.h
- * protocol.h; launcher_test.c is a program of its own. build.sh holds the
+ * Files: main.c request.c seats.c fork.c child.c sandbox.c modules.c, headers launcher.h
+ * protocol.h calls.h; launcher_test.c is a program of its own. build.sh holds the
  * compiler's line.
  *
  * Started by units/launch only:
@@ -12,7 +12,7 @@
  * with a SOCK_SEQPACKET socket as descriptor 3. One packet in is one worker;
  * protocol.h says how it looks. It serves one request after the other, and no
  * program that is slow to execute delays them by more than milliseconds
- * (pool.c): a child is forked and forgotten, and tells its own fate through the
+ * (seats.c): a child is forked and forgotten, and tells its own fate through the
  * pipe that came with the request.
  *
  * End of file on the socket is the end of the launcher. Its memory is static,
@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -71,10 +70,7 @@ static ssize_t receive(struct seat *s, size_t *nfds, int *error)
 	return n;
 }
 
-/*
- * close_all closes what came with a request, and nothing else: another thread may
- * have descriptors of its own. The kernel has given out neighbours as a rule.
- */
+/* close_all closes what came with a request. The kernel has given out neighbours as a rule. */
 static void close_all(const int *fds, size_t n)
 {
 	for (size_t i = 0, next; i < n; i = next) {
@@ -84,56 +80,35 @@ static void close_all(const int *fds, size_t n)
 	}
 }
 
-/* waiting says whether more requests have come. */
-static int waiting(void)
+/* start makes the child of s->r. 0 or an errno. */
+static int start(struct seat *s)
 {
-	int bytes = 0;
-
-	return !ioctl(SOCKET, FIONREAD, &bytes) && bytes > 0;
+	if (s->r.flags & FLAG_MODULE)
+		modules_expect(&s->r);
+	return fork_worker(s, &inherited, ruleset, !must_copy(&s->r, &inherited) && seat_left(s));
 }
 
-/*
- * start makes the child of r. heir is who is to have the turn, unless the child has
- * given it; *stays says whether this thread has not been replaced. 0 or an errno.
- */
-static int start(struct seat *s, const struct request *r, struct heir *heir, int *stays)
-{
-	int error;
-
-	if (r->flags & FLAG_MODULE)
-		modules_expect(r);
-	if (must_copy(r, &inherited) || !pool_enter(waiting(), heir))
-		return fork_worker(r, &inherited, ruleset, NULL, NULL);
-	error = fork_worker(r, &inherited, ruleset, s->stack, heir);
-	*stays = pool_leave(s, heir);
-	return error;
-}
-
-/* serve handles one packet and says whether this thread is to go on. */
-static int serve(struct seat *s)
+/* serve handles one packet. */
+static void serve(struct seat *s)
 {
 	enum step step = STEP_RECEIVE;
-	struct heir heir = { .seat = NULL };
-	struct request r;
 	size_t nfds;
-	int error, stays = 1;
+	int error;
 	ssize_t n = receive(s, &nfds, &error);
 
 	if (n <= 0)
-		_exit(0); /* whichever children other threads wait for need us no more */
+		_exit(0);
 	if (!error) {
 		step = STEP_REQUEST;
-		error = request_parse(s->packet, (size_t)n, s->fds, nfds, s->pointers, &r);
+		error = request_parse(s->packet, (size_t)n, s->fds, nfds, s->pointers, &s->r);
 	}
 	if (!error) {
 		step = STEP_CLONE;
-		error = start(s, &r, &heir, &stays);
+		error = start(s);
 	}
 	if (error && nfds)
 		report(s->fds[0], step, error); /* the daemon holds the other end: no SIGPIPE from it */
 	close_all(s->fds, nfds); /* the status pipe as well: from here on only the child holds it */
-	pool_pass(&heir);
-	return stays;
 }
 
 /*
@@ -167,6 +142,11 @@ int main(int argc, char **argv)
 	}
 	inherited = own_values(); /* while it may: a process that is not dumpable cannot write its own */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* They are the daemon's way of having any without being root, and would survive a worker's exec. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL) {
+		fprintf(stderr, "pg-bgw-launcher: cannot clear ambient capabilities: %s\n", strerror(errno));
+		return 1;
+	}
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
 	if (argc <= 2)
@@ -175,5 +155,6 @@ int main(int argc, char **argv)
 	ruleset = sandbox_ruleset(argc > 1 && *argv[1] ? argv[1] : NULL);
 	if (argc > 2 && (error = modules_open(SOCKET, argv + 2, argc - 2)))
 		return error;
-	pool_run(serve);
+	for (;;)
+		serve(seat_take());
 }

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "launcher.h"
 
 #ifndef LANDLOCK_ACCESS_FS_REFER
@@ -144,7 +145,7 @@ int sandbox_ruleset(const char *path)
 /* EPERM: neither no_new_privs nor CAP_SYS_ADMIN, so there is nothing to be had. */
 int sandbox_apply(int ruleset)
 {
-	if (syscall(SYS_landlock_restrict_self, ruleset, 0) && errno != EPERM)
-		return errno;
-	return 0;
+	long error = call(SYS_landlock_restrict_self, ruleset, 0, 0, 0, 0);
+
+	return error == -EPERM ? 0 : (int)-error;
 }

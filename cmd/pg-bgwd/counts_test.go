@@ -18,7 +18,7 @@ import (
 // the exit in between included. See TestSystemCallsOfARestart.
 const (
 	mostOfTheDaemon   = 32 // 30 seen, and room for what systemd is told
-	mostOfTheLauncher = 4
+	mostOfTheLauncher = 3
 	mostOfTheChild    = 20
 )
 
@@ -32,7 +32,7 @@ const (
 // and memory do by themselves is not counted, it depends on the machine: waits,
 // wake-ups, mappings.
 //
-// The launcher: recvmsg, ioctl (is there more?), clone3, close_range. Its child, up to execve: a dup3
+// The launcher: recvmsg, clone3, close_range. Its child, up to execve: a dup3
 // for each of eight descriptors and moving two out of their way, session,
 // umask, directory, Landlock, and closing the rest.
 func TestSystemCallsOfARestart(t *testing.T) {

@@ -23,8 +23,8 @@
 //
 // So an exec that hangs (NFS, FUSE) delays no other start, but for a few
 // milliseconds: a child shares the launcher's memory until it executes its
-// program, which spares the copy, and the thread that waits for it is replaced
-// when that takes long. A child with a memory limit, a user or an oom_score_adj
+// program, which spares the copy, and the launcher does not wait for it. A child
+// with a memory limit, a user or an oom_score_adj
 // of its own is made by copying. A launcher that
 // dies takes nothing with it but requests from which no child had come; those show as
 // end of file without a number, and are sent once more to its replacement. No
@@ -53,6 +53,6 @@
 //
 // A live worker holds one descriptor (its pidfd) and no goroutine and no
 // thread. All events come through one [Poller]; while many starts are under way
-// they are gathered for some milliseconds. While more than one request waits, the
-// launcher makes two children at a time, in the order of the requests.
+// they are gathered for some milliseconds. The launcher has one thread, which makes
+// the children in the order of the requests.
 package launch
