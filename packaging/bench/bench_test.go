@@ -260,7 +260,8 @@ func TestThose(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"nothing"}, {"lifecycle", "-rounds", "0"}, {"lifecycle", "-samples", "201"}, {"lifecycle", "extra"},
-		{"lifecycle", "-scenarios", "none"}, {"lifecycle", "-max-processes", "1"}, {"dial"}, {controlCommand},
+		{"lifecycle", "-scenarios", "none"}, {"lifecycle", "-scenarios", "up100,thousnd"}, {"modules", "-scenarios", "thousand"},
+		{"lifecycle", "-max-processes", "1"}, {"shm", "-samples", "5"}, {"server", "-peers", "s6"}, {"card", "-quick"}, {"dial"}, {controlCommand},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), args, &out, &out)

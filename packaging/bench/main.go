@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -193,22 +195,37 @@ func (o *options) check(f *flag.FlagSet, command string) error {
 	case o.maxProcesses < 300 || o.maxProcesses > 4096:
 		return usageError("-max-processes must be 300 to 4096")
 	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if taken, some := taken[command]; some && !slices.Contains(taken, name) {
+			return usageError(fmt.Sprintf("%s takes no -%s", command, name))
+		}
+	}
 	if command == "modules" {
 		return o.checkScenarios(moduleScenarios)
 	}
 	return o.checkScenarios(scenarios, "idle", "step")
 }
 
+// taken are the flags that a command takes; lifecycle takes all.
+var taken = map[string][]string{
+	"card":    {},
+	"peers":   {},
+	"shm":     {"quick", "rounds", "quiet"},
+	"server":  {"quick", "rounds", "quiet", "budget"},
+	"modules": {"quick", "rounds", "samples", "quiet", "budget", "peers", "scenarios"},
+}
+
+// checkScenarios refuses a word of -scenarios that names none.
 func (o *options) checkScenarios(scenarios []scenario, others ...string) error {
 	if o.scenarios == "" {
 		return nil
 	}
-	found := slices.ContainsFunc(others, func(name string) bool { return o.wants(o.scenarios, name) })
-	for _, s := range scenarios {
-		found = found || o.wants(o.scenarios, s.name)
-	}
-	if !found {
-		return usageError(fmt.Sprintf("-scenarios %q names none", o.scenarios))
+	for word := range strings.SplitSeq(o.scenarios, ",") {
+		found := slices.ContainsFunc(others, func(name string) bool { return o.wants(word, name) }) ||
+			slices.ContainsFunc(scenarios, func(s scenario) bool { return o.wants(word, s.name) })
+		if !found || strings.TrimSpace(word) == "" {
+			return usageError(fmt.Sprintf("-scenarios: there is no %q", word))
+		}
 	}
 	return nil
 }
