@@ -120,19 +120,29 @@ func TestDefaults(t *testing.T) {
 
 // TestBounds: our own rules, each at its limit and one beyond.
 func TestBounds(t *testing.T) {
+	for _, tt := range slices.Concat(wordCases(), runCases()) {
+		if got := fields(tt.change); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A boundCase changes a worker that is valid, and names the fields that are at fault then.
+type boundCase struct {
+	name   string
+	change func(w *units.Worker)
+	want   []string
+}
+
+// wordCases are about names, the connection and the server.
+func wordCases() []boundCase {
 	text := func(n int) string { return strings.Repeat("x", n) }
-	module := func(w *units.Worker) { w.Command, w.LibraryName, w.FunctionName = nil, "lib", "f" }
-	backoff := func(b units.Backoff) func(w *units.Worker) { return func(w *units.Worker) { w.Backoff = &b } }
 	connection := func(c units.Connection) func(*units.Worker) {
 		return func(w *units.Worker) {
 			w.Flags, w.StartTime, w.Connection = w.Flags|units.BackendDatabaseConnection, units.RecoveryFinished, &c
 		}
 	}
-	for _, tt := range []struct {
-		name   string
-		change func(w *units.Worker)
-		want   []string
-	}{
+	return []boundCase{
 		{"BGW-016: names need not differ from labels", func(w *units.Worker) { w.Label = "sleeper" }, nil},
 		{"BGW-017: 95 bytes", func(w *units.Worker) { w.Name = text(95) }, nil},
 		{"BGW-017: 96 bytes", func(w *units.Worker) { w.Name, w.Type = text(96), "t" }, []string{"name"}},
@@ -171,6 +181,15 @@ func TestBounds(t *testing.T) {
 		{"a primary's worker that a demotion stops", func(w *units.Worker) {
 			w.StartTime, w.StopOnDemotion = units.RecoveryFinished, units.DemotionStop
 		}, nil},
+	}
+}
+
+// runCases are about what runs, how it ends and its limits.
+func runCases() []boundCase {
+	text := func(n int) string { return strings.Repeat("x", n) }
+	module := func(w *units.Worker) { w.Command, w.LibraryName, w.FunctionName = nil, "lib", "f" }
+	backoff := func(b units.Backoff) func(w *units.Worker) { return func(w *units.Worker) { w.Backoff = &b } }
+	return []boundCase{
 		{"nothing to run", func(w *units.Worker) { w.Command = nil }, []string{"command"}},
 		{"two things to run", func(w *units.Worker) { w.LibraryName = "lib" }, []string{"command"}},
 		{"a module", module, nil},
@@ -202,10 +221,6 @@ func TestBounds(t *testing.T) {
 		{"backoff without restart", func(w *units.Worker) {
 			w.RestartTime, w.Backoff = units.NeverRestart, &units.Backoff{Factor: 1}
 		}, []string{"restart_backoff"}},
-	} {
-		if got := fields(tt.change); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
-		}
 	}
 }
 

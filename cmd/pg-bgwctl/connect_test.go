@@ -13,9 +13,9 @@ import (
 
 const nobody = 65534
 
-// TestConnect: each way in which a login can fail is told with what mends it, and what does not fail with nothing
-// (BGW-124 to BGW-128 as a client meets them: nothing is bypassed, and limits count).
-func TestConnect(t *testing.T) {
+// loginCluster is a cluster with roles and databases of which each lets in, or not, for a reason of its own.
+func loginCluster(t *testing.T) *cluster {
+	t.Helper()
 	c := newCluster(t)
 	c.write("pg_hba.conf", `local all shopper,stranger peer map=pg-bgw
 local all clerk,forger,silent scram-sha-256
@@ -28,6 +28,12 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 		"create role shopper login", "create role stranger login", "create role barred login", "create role sleeper nologin",
 		"create role plain login", "create role full login connection limit 0", "create database closed", "create database private", "create database cramped connection limit 0",
 		"update pg_database set datallowconn = false where datname = 'closed'", "revoke connect on database private from public", `create role "o'b x" login`)
+	return c
+}
+
+// loginSecrets is a directory with a password that is right and one that is not.
+func loginSecrets(t *testing.T) string {
+	t.Helper()
 	secrets := directory(t, map[string]string{"right": "right\n", "wrong": "wrong\n"})
 	for _, f := range []string{"right", "wrong"} {
 		if err := os.Chown(filepath.Join(secrets, f), nobody, nobody); err != nil {
@@ -37,7 +43,15 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 			t.Fatal(err)
 		}
 	}
-	cases := []struct{ label, connection, code, remedy string }{
+	return secrets
+}
+
+// A loginCase is a worker's connection, the SQLSTATE that it fails with, if the server gives one, and what is said to mend
+// it; "" where it does not fail.
+type loginCase struct{ label, connection, code, remedy string }
+
+func loginCases(secrets string) []loginCase {
+	return []loginCase{
 		{"clerk", "role = \"clerk\"\npassword_file = \"" + secrets + "/right\"", "", ""},
 		{"peer", `role = "shopper"`, "", ""},
 		{"plain", `role = "plain"`, "", ""},
@@ -59,6 +73,13 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 		{"cramped", "role = \"plain\"\ndatabase = \"cramped\"", "53300", `ALTER DATABASE "cramped" CONNECTION LIMIT -1;`},
 		{"secret", "role = \"clerk\"\npassword_file = \"/etc/shadow\"", "", "permission denied"},
 	}
+}
+
+// TestConnect: each way in which a login can fail is told with what mends it, and what does not fail with nothing
+// (BGW-124 to BGW-128 as a client meets them: nothing is bypassed, and limits count).
+func TestConnect(t *testing.T) {
+	c, secrets := loginCluster(t), loginSecrets(t)
+	cases := loginCases(secrets)
 	var text strings.Builder
 	for _, tt := range cases {
 		conn := tt.connection
@@ -80,28 +101,7 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 	if err := json.Unmarshal([]byte(out), &said); err != nil || code != 1 || errs != "" {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
 	}
-	about := map[string]config.Diagnostic{}
-	for _, d := range said {
-		label := strings.Split(d.Summary, `"`)[1]
-		about[label] = d
-	}
-	failures := 0
-	for _, tt := range cases {
-		d, failed := about[tt.label]
-		if !failed {
-			if tt.remedy != "" {
-				t.Errorf("%s: nothing is said", tt.label)
-			}
-			continue
-		}
-		failures++
-		if tt.remedy == "" || !strings.Contains(d.Detail, tt.remedy) || tt.code != "" && !strings.Contains(d.Detail, " said "+tt.code+": ") || d.Line == 0 || d.File != dir+"/workers.hcl" {
-			t.Errorf("%s: want %s and %q, got %+v", tt.label, tt.code, tt.remedy, d)
-		}
-	}
-	if len(said) != failures {
-		t.Errorf("%d mistakes, %d of them of workers: %+v", len(said), failures, said)
-	}
+	failures := checkLogins(t, cases, said, dir+"/workers.hcl")
 	for _, secret := range []string{"right\"", "wrong\"", "stray"} {
 		if strings.Contains(strings.ReplaceAll(out, secrets, ""), secret) {
 			t.Errorf("%q is in the output", secret)
@@ -114,6 +114,33 @@ local all nosuch,sleeper,postgres,plain,full,"o'b x" trust
 			t.Errorf("exit %d, %q is missing in\n%s", code, want, out)
 		}
 	}
+}
+
+// checkLogins holds what is said of the workers of a file against what should be, and returns how many fail.
+func checkLogins(t *testing.T, cases []loginCase, said []config.Diagnostic, file string) (failures int) {
+	t.Helper()
+	about := map[string]config.Diagnostic{}
+	for _, d := range said {
+		label := strings.Split(d.Summary, `"`)[1]
+		about[label] = d
+	}
+	for _, tt := range cases {
+		d, failed := about[tt.label]
+		if !failed {
+			if tt.remedy != "" {
+				t.Errorf("%s: nothing is said", tt.label)
+			}
+			continue
+		}
+		failures++
+		if tt.remedy == "" || !strings.Contains(d.Detail, tt.remedy) || tt.code != "" && !strings.Contains(d.Detail, " said "+tt.code+": ") || d.Line == 0 || d.File != file {
+			t.Errorf("%s: want %s and %q, got %+v", tt.label, tt.code, tt.remedy, d)
+		}
+	}
+	if len(said) != failures {
+		t.Errorf("%d mistakes, %d of them of workers: %+v", len(said), failures, said)
+	}
+	return failures
 }
 
 // TestConnectNowhere: servers that are not there, or cannot be reached, and users that cannot try.

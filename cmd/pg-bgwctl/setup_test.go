@@ -70,19 +70,7 @@ func TestSetup(t *testing.T) {
 	if got := c.read("pg_hba.conf"); got != line {
 		t.Errorf("pg_hba.conf is\n%s", got)
 	}
-	if b := c.backups(); len(b) != 1 || c.read(filepath.Base(b[0])) != strictHBA {
-		t.Errorf("the old file is kept as %v", b)
-	}
-	if got := c.asPostgres("select rolcanlogin, rolsuper, rolcreatedb, (select count(*) from pg_auth_members where member = r.oid) from pg_roles r where rolname = 'nobody'"); got != "t|f|f|0" {
-		t.Errorf("the role is %s", got)
-	}
-	info, err := os.Stat(c.data + "/pg_hba.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if st := info.Sys().(*syscall.Stat_t); st.Uid != c.cred.Uid || info.Mode().Perm() != 0o600 {
-		t.Errorf("pg_hba.conf belongs to %d and has mode %v", st.Uid, info.Mode())
-	}
+	c.isSetUp(t)
 	if code, out, errs := program(t, nil, "", "check", "--connect", "--user=nobody", "--config="+main, main); code != 0 {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
@@ -102,6 +90,24 @@ func TestSetup(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	setup("The server needs nothing", "--role=nobody", "--role=clerk", "--role=o'b x", "--stats", "--yes")
+}
+
+// isSetUp: the role has no other right, and the server's file its owner and mode; the old one is kept.
+func (c *cluster) isSetUp(t *testing.T) {
+	t.Helper()
+	if b := c.backups(); len(b) != 1 || c.read(filepath.Base(b[0])) != strictHBA {
+		t.Errorf("the old file is kept as %v", b)
+	}
+	if got := c.asPostgres("select rolcanlogin, rolsuper, rolcreatedb, (select count(*) from pg_auth_members where member = r.oid) from pg_roles r where rolname = 'nobody'"); got != "t|f|f|0" {
+		t.Errorf("the role is %s", got)
+	}
+	info, err := os.Stat(c.data + "/pg_hba.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := info.Sys().(*syscall.Stat_t); st.Uid != c.cred.Uid || info.Mode().Perm() != 0o600 {
+		t.Errorf("pg_hba.conf belongs to %d and has mode %v", st.Uid, info.Mode())
+	}
 }
 
 // TestSetupRefused: what cannot be done is said, and nothing is.

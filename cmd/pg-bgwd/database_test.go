@@ -84,7 +84,6 @@ func TestServerTerminateForDatabase(t *testing.T) {
 	sessions("app", 3)
 	sessions("postgres", 2)
 	stubborn, other, unnamed := s.worker("stubborn"), s.worker("other"), s.worker("unnamed")
-
 	out, errs, code := s.ctl("terminate", "--database", "app")
 	if code != 1 || strings.Count(out, "\n") != 2 || !strings.Contains(out, " one\n") || !strings.Contains(out, " two\n") || !strings.Contains(errs, "not interruptible: stubborn") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
@@ -100,25 +99,17 @@ func TestServerTerminateForDatabase(t *testing.T) {
 	if w := s.worker("stubborn"); w.State != "running" || w.MainPID != stubborn.MainPID {
 		t.Errorf("who is not interruptible is %s, pid %d", w.State, w.MainPID)
 	}
-	if _, errs, code := s.ctl("stop", "--wait", "stubborn"); code != 0 {
-		t.Fatalf("stop: %s", errs)
-	}
-	database := "app"
-	for _, command := range []string{"CREATE DATABASE copy TEMPLATE app", "ALTER DATABASE app RENAME TO again", "DROP DATABASE again"} {
-		if database == "app" {
-			if _, errs, code := s.ctl("start", "one"); code != 0 {
-				t.Fatalf("start: %s", errs)
-			}
+	s.must("stop", "--wait", "stubborn")
+	for _, step := range []struct{ command, database string }{
+		{"CREATE DATABASE copy TEMPLATE app", "app"}, {"ALTER DATABASE app RENAME TO again", "app"}, {"DROP DATABASE again", "again"},
+	} {
+		if step.database == "app" {
+			s.must("start", "one")
 			sessions("app", 1)
 		}
-		if _, errs, code := s.ctl("terminate", "--database", database); code != 0 {
-			t.Fatalf("terminate: %s", errs)
-		}
-		if err := s.exec(c, command); err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-		if strings.Contains(command, "RENAME") {
-			database = "again"
+		s.must("terminate", "--database", step.database)
+		if err := s.exec(c, step.command); err != nil {
+			t.Errorf("%s: %v", step.command, err)
 		}
 	}
 	for _, w := range []dbusapi.WorkerInfo{other, unnamed} {
@@ -132,6 +123,14 @@ func TestServerTerminateForDatabase(t *testing.T) {
 	gone, _, err := s.client.TerminateBackgroundWorkersForDatabase(s.ctx(), "", "postgres") // the database of the conninfo
 	if err != nil || !slices.Equal(gone, []dbusapi.Handle{other.Handle, unnamed.Handle}) {
 		t.Errorf("terminated %v, %v", gone, err)
+	}
+}
+
+// must runs pg-bgwctl, which has to succeed.
+func (s *supervisor) must(args ...string) {
+	s.t.Helper()
+	if _, errs, code := s.ctl(args...); code != 0 {
+		s.t.Fatalf("%s: %s", strings.Join(args, " "), errs)
 	}
 }
 

@@ -25,14 +25,7 @@ func TestExits(t *testing.T) {
 	if err := errors.Join(os.Chmod(segv, 0o755), os.Chmod(s.dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name    string
-		def     dbusapi.Definition
-		code    int32 // -1: none
-		sig     int32
-		crashes bool
-		state   string // after the exit, the crash handled
-	}{
+	for _, c := range []exitCase{
 		{"BGW-051 main returns", script("", long, "attach detach"), 0, 0, false, "ended"},
 		{"BGW-052 exit(0) after normal cleanup", script("", long, "attach detach exit:0"), 0, 0, false, "ended"},
 		{"BGW-054 exit 1, never", script("", never, "attach detach exit:1"), 1, 0, false, "ended"},
@@ -59,31 +52,46 @@ func TestExits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.t = t
-			before := s.attached(witness)
-			c.def.Name = c.name
-			h := s.register(c.def)
-			w := s.exited(h)
-			if w.ExitCode != c.code || w.ExitSignal != c.sig {
-				t.Errorf("it ended with code %d, signal %d; want %d, %d", w.ExitCode, w.ExitSignal, c.code, c.sig)
-			}
-			now := s.worker(witness)
-			crashed := now.StartNumber != before.StartNumber || now.State != "running"
-			if crashed != c.crashes {
-				t.Errorf("crashed is %v; the witness was %s %d and is %s %d", crashed, before.State, before.StartNumber, now.State, now.StartNumber)
-			}
-			s.attached(witness)
-			if w = s.info(h); w.State != c.state {
-				t.Errorf("it is %s, want %s: %s", w.State, c.state, w.Reason)
-			}
-			if w.Reason == "" {
-				t.Error("no reason is given")
-			}
-			if err := s.client.Terminate(s.ctx(), h); err != nil {
-				t.Error(err)
-			}
+			s.endsLike(t, c)
 		})
 	}
 	s.t = t
+}
+
+// An exitCase is a way to end and what becomes of that.
+type exitCase struct {
+	name    string
+	def     dbusapi.Definition
+	code    int32 // -1: none
+	sig     int32
+	crashes bool
+	state   string // after the exit, the crash handled
+}
+
+// endsLike has a worker end like that beside the witness.
+func (s *supervisor) endsLike(t *testing.T, c exitCase) {
+	before := s.attached(witness)
+	c.def.Name = c.name
+	h := s.register(c.def)
+	w := s.exited(h)
+	if w.ExitCode != c.code || w.ExitSignal != c.sig {
+		t.Errorf("it ended with code %d, signal %d; want %d, %d", w.ExitCode, w.ExitSignal, c.code, c.sig)
+	}
+	now := s.worker(witness)
+	crashed := now.StartNumber != before.StartNumber || now.State != "running"
+	if crashed != c.crashes {
+		t.Errorf("crashed is %v; the witness was %s %d and is %s %d", crashed, before.State, before.StartNumber, now.State, now.StartNumber)
+	}
+	s.attached(witness)
+	if w = s.info(h); w.State != c.state {
+		t.Errorf("it is %s, want %s: %s", w.State, c.state, w.Reason)
+	}
+	if w.Reason == "" {
+		t.Error("no reason is given")
+	}
+	if err := s.client.Terminate(s.ctx(), h); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestRestartInterval: BGW-053 on the daemon's own clock, BGW-042 on the way.

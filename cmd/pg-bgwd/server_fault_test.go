@@ -43,20 +43,11 @@ func TestServerTroubles(t *testing.T) {
 	c.signal(syscall.SIGCONT)
 	healthy("paused")
 
-	var others []*pgconn.PgConn
-	for { // until none is left
-		conn, err := pgconn.Connect(t.Context(), c.conninfo())
-		if err != nil {
-			break
-		}
-		others = append(others, conn)
-	}
+	release := c.takeConnections()
 	held(cut)
 	s.says("53300")
 	healthy("full")
-	for _, conn := range others {
-		_ = conn.Close(t.Context())
-	}
+	release()
 	held("pid")
 
 	exec1(t, spare, "ALTER ROLE watcher NOLOGIN")
@@ -71,6 +62,24 @@ func TestServerTroubles(t *testing.T) {
 	s.await(d, "writer", "start")
 	s.server("main", "running")
 	d.check()
+}
+
+// takeConnections leaves the server none to give, until release is called.
+func (c *cluster) takeConnections() (release func()) {
+	c.t.Helper()
+	var all []*pgconn.PgConn
+	for {
+		conn, err := pgconn.Connect(c.t.Context(), c.conninfo())
+		if err != nil {
+			break
+		}
+		all = append(all, conn)
+	}
+	return func() {
+		for _, conn := range all {
+			_ = conn.Close(c.t.Context())
+		}
+	}
 }
 
 // Who was never let in knows no more than that the server takes sessions:

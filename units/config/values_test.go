@@ -143,6 +143,27 @@ func TestEveryAttribute(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
+	for _, tt := range valueCases() {
+		w, err := one(t, tt.text)
+		switch {
+		case tt.want == nil && err == nil:
+			t.Errorf("%s: accepted as %v", tt.text, tt.of(w))
+		case tt.want != nil && err != nil:
+			t.Errorf("%s: %v", tt.text, err)
+		case tt.want != nil && tt.of(w) != tt.want:
+			t.Errorf("%s: %v, want %v", tt.text, tt.of(w), tt.want)
+		}
+	}
+}
+
+// A valueCase is a line of a worker block and what a field then is.
+type valueCase struct {
+	text string
+	of   func(units.Worker) any
+	want any // nil: refused
+}
+
+func valueCases() []valueCase {
 	restart := func(w units.Worker) any { return w.RestartTime }
 	arg := func(w units.Worker) any { return w.MainArg }
 	timeout := func(w units.Worker) any { return w.KillTimeout }
@@ -154,11 +175,7 @@ func TestValues(t *testing.T) {
 		}
 		return *w.Resources.Core
 	}
-	for _, tt := range []struct {
-		text string
-		of   func(units.Worker) any
-		want any // nil: refused
-	}{
+	return []valueCase{
 		{`main_arg = 0`, arg, uint64(0)},
 		{`main_arg = -1`, arg, uint64(math.MaxUint64)}, // BGW-019: the same bits
 		{`main_arg = -9223372036854775808`, arg, uint64(1 << 63)},
@@ -197,16 +214,6 @@ func TestValues(t *testing.T) {
 		{"environment = { \"A=B\" = 1 }", restart, nil},
 		{"environment = { A = 1.5 }", restart, nil},
 		{"environment = { A = null }", restart, nil},
-	} {
-		w, err := one(t, tt.text)
-		switch {
-		case tt.want == nil && err == nil:
-			t.Errorf("%s: accepted as %v", tt.text, tt.of(w))
-		case tt.want != nil && err != nil:
-			t.Errorf("%s: %v", tt.text, err)
-		case tt.want != nil && tt.of(w) != tt.want:
-			t.Errorf("%s: %v, want %v", tt.text, tt.of(w), tt.want)
-		}
 	}
 }
 

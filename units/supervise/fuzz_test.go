@@ -121,11 +121,7 @@ func (s *sim) play(tp *tape) error {
 		return s.step(register{kind(tp.n(len(kinds)), ""), s.owner(tp), make(chan registered, 1)})
 	case 2, 3, 4:
 		if p := s.pick(tp, func(p *simProc) bool { return !p.answered }); p != nil {
-			var err error
-			if tp.n(4) == 3 && !p.exitEarly {
-				err = errors.New("no memory")
-			}
-			return s.started(p, err)
+			return s.started(p, map[bool]error{true: errors.New("no memory")}[tp.n(4) == 3 && !p.exitEarly])
 		}
 	case 5, 6, 7:
 		if p := s.pick(tp, func(p *simProc) bool { return !p.exitEarly }); p != nil {

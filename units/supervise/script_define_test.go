@@ -9,27 +9,16 @@ import (
 )
 
 // define takes the options never, parallel, stop-with-owner, db (the flag),
-// interruptible, database NAME (the flag too), keep (on_server_stop), outlive (on_server_crash = keep), and KEY VALUE:
-// restart SECONDS, at START_TIME, attach MODE, segment NAME, server NAME,
-// kill SIGNAL, timeout TIME, backoff FACTOR, limit TIME, healthy TIME, arg N,
-// demotion stop|keep, memory MAX (a limit).
+// interruptible, keep (on_server_stop), outlive (on_server_crash = keep), and
+// KEY VALUE: database NAME (the flag too), restart SECONDS, at START_TIME,
+// attach MODE, segment NAME, server NAME, kill SIGNAL, timeout TIME, backoff
+// FACTOR, limit TIME, healthy TIME, arg N, demotion stop|keep, memory MAX (a limit).
 func (s *script) define(args []string) error {
 	w := units.Worker{Label: args[0], Flags: units.ShmemAccess, Command: []string{"/bin/" + args[0]}, Attach: units.AttachAlways}
 	var err error
 	dur := func(v string) (d time.Duration) { d, err = units.ParseDuration(v); return d }
 	for a := args[1:]; len(a) > 0 && err == nil; {
-		switch a[0] {
-		case "never":
-			w.RestartTime, a = units.NeverRestart, a[1:]
-			continue
-		case "parallel":
-			w.Flags, w.RestartTime, a = w.Flags|units.ClassParallel, units.NeverRestart, a[1:]
-			continue
-		case "stop-with-owner":
-			w.StopWithOwner, a = true, a[1:]
-			continue
-		}
-		if bare := serverOption(&w, a[0]); bare {
+		if bareOption(&w, a[0]) {
 			a = a[1:]
 			continue
 		}
@@ -77,9 +66,15 @@ func (s *script) define(args []string) error {
 	return err
 }
 
-// serverOption sets what ties w to its server, if that is what o says.
-func serverOption(w *units.Worker, o string) bool {
+// bareOption sets what o says of w, if o is an option without a value.
+func bareOption(w *units.Worker, o string) bool {
 	switch o {
+	case "never":
+		w.RestartTime = units.NeverRestart
+	case "parallel":
+		w.Flags, w.RestartTime = w.Flags|units.ClassParallel, units.NeverRestart
+	case "stop-with-owner":
+		w.StopWithOwner = true
 	case "db":
 		w.Flags |= units.BackendDatabaseConnection
 	case "interruptible":

@@ -131,13 +131,7 @@ func (s *script) event(verb string, args []string) (event, error) {
 		of := func(w *units.Worker) bool { return w.Connection != nil && w.Connection.Database == arg(0) }
 		return forDatabase{of, make(chan DatabaseResult, 1)}, nil
 	case "register":
-		w := s.defs[arg(0)]
-		if w == nil {
-			return nil, fmt.Errorf("%q is not defined", arg(0))
-		}
-		d := *w
-		d.Label = ""
-		return register{&d, ownerOf(arg(2)), make(chan registered, 1)}, nil
+		return s.register(arg(0), arg(2))
 	case "phase":
 		p, ok := map[string]units.Phase{"unknown": 0, "down": 1, "crashed": 2, "started": 3, "consistent": 4, "running": 5}[arg(0)]
 		if !ok {
@@ -173,6 +167,16 @@ func (s *script) event(verb string, args []string) (event, error) {
 		return s.runEvent(verb, args)
 	}
 	return requestOf(verb, args)
+}
+
+func (s *script) register(label, owner string) (event, error) {
+	w := s.defs[label]
+	if w == nil {
+		return nil, fmt.Errorf("%q is not defined", label)
+	}
+	d := *w
+	d.Label = ""
+	return register{&d, ownerOf(owner), make(chan registered, 1)}, nil
 }
 
 func (s *script) limit(what, text string) error {

@@ -14,17 +14,7 @@ func TestCheck(t *testing.T) {
 	r := w.release()
 	w.cc("libown.so", "int of_library; void own(void) {}", "-Wl,-soname,libown.so")
 	own := []string{"-L" + w.dir, "-Wl,--no-as-needed", "-lown"}
-	for _, c := range []struct {
-		name, source string
-		flags        []string
-		verdict      Verdict
-		magic        string
-		provided     string
-		stubs        string
-		impossible   string
-		missing      string
-		fault        string // part of one of them
-	}{
+	for _, c := range []moduleCase{
 		{name: "all-provided", source: module("void f(void); int printf(const char *, ...); void m(void) { f(); printf(\"\"); }"),
 			verdict: Loads, magic: MagicFits, provided: "f"},
 		{name: "nothing", source: module(""), verdict: Loads, magic: MagicFits},
@@ -56,28 +46,42 @@ func TestCheck(t *testing.T) {
 		{name: "release-18", source: `static const struct { int n[6]; char abi[32]; const char *name, *version; } b = { 72, 1800, 100, 32, 64, 1, "PostgreSQL", "mine", "1.0" };
 const void *Pg_magic_func(void) { return &b; }`, verdict: Refused, magic: MagicDiffers, fault: "built for PostgreSQL 18"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := &workshop{T: t, dir: w.dir}
-			f, err := Open(w.cc(c.name, c.source, c.flags...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := Check(f, r)
-			if got.Verdict != c.verdict || got.Magic != c.magic {
-				t.Errorf("verdict %s, magic %s; want %s, %s", got.Verdict, got.Magic, c.verdict, c.magic)
-			}
-			for _, l := range []struct {
-				name, want string
-				got        []string
-			}{{"provided", c.provided, got.Provided}, {"stubs", c.stubs, got.Stubs}, {"impossible", c.impossible, got.Impossible}, {"missing", c.missing, got.Missing}} {
-				if strings.Join(l.got, " ") != l.want || l.got == nil {
-					t.Errorf("%s: %q, want %q", l.name, l.got, l.want)
-				}
-			}
-			if faults := strings.Join(got.Faults, "\n"); (got.Verdict == Refused) != (faults != "") || !strings.Contains(faults, c.fault) {
-				t.Errorf("faults %q, want %q among them", faults, c.fault)
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { c.check(&workshop{T: t, dir: w.dir}, r) })
+	}
+}
+
+// A moduleCase is a module's source and what is said of the module.
+type moduleCase struct {
+	name, source string
+	flags        []string
+	verdict      Verdict
+	magic        string
+	provided     string
+	stubs        string
+	impossible   string
+	missing      string
+	fault        string // part of one of them
+}
+
+func (c *moduleCase) check(w *workshop, r *Release) {
+	f, err := Open(w.cc(c.name, c.source, c.flags...))
+	if err != nil {
+		w.Fatal(err)
+	}
+	got := Check(f, r)
+	if got.Verdict != c.verdict || got.Magic != c.magic {
+		w.Errorf("verdict %s, magic %s; want %s, %s", got.Verdict, got.Magic, c.verdict, c.magic)
+	}
+	for _, l := range []struct {
+		name, want string
+		got        []string
+	}{{"provided", c.provided, got.Provided}, {"stubs", c.stubs, got.Stubs}, {"impossible", c.impossible, got.Impossible}, {"missing", c.missing, got.Missing}} {
+		if strings.Join(l.got, " ") != l.want || l.got == nil {
+			w.Errorf("%s: %q, want %q", l.name, l.got, l.want)
+		}
+	}
+	if faults := strings.Join(got.Faults, "\n"); (got.Verdict == Refused) != (faults != "") || !strings.Contains(faults, c.fault) {
+		w.Errorf("faults %q, want %q among them", faults, c.fault)
 	}
 }
 
