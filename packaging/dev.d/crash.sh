@@ -78,7 +78,7 @@ look_on() {
     PIDS+=("$SESSION_PID")
     exec {ASK}>&"${SESSION[1]}" {ANSWER}<&"${SESSION[0]}"
     echo "select pg_backend_pid();" >&"$ASK"
-    read -r -t 20 pid <&"$ANSWER" || fail "a session does not answer"
+    read -r -t 60 pid <&"$ANSWER" || fail "a session does not answer"
     BYSTANDER=("$pid" "$ASK" "$ANSWER" "${PIDS[-1]}")
     say "a bystander's session is open, backend $pid"
 }
@@ -88,7 +88,7 @@ look_on() {
 asked_again() {
     local ask=${BYSTANDER[1]} answer=${BYSTANDER[2]}
     echo "select 'alive, backend ' || pg_backend_pid();" >&"$ask"
-    read -r -t 20 LAST_WORDS <&"$answer" || LAST_WORDS="no answer"
+    read -r -t 60 LAST_WORDS <&"$answer" || LAST_WORDS="no answer"
     exec {ask}>&- {answer}<&-
     end "${BYSTANDER[3]}"
     wait "${BYSTANDER[3]}" || true # psql says that it has lost its connection

@@ -245,12 +245,12 @@ module_report() {
 
 module_handles() { module_list list --all --full --no-legend | grep -oE ' [0-9]+\.[0-9]+ ' || true; }
 
-# module_started is true when there are workers and each was started.
+# module_started is true when there are workers and the start of each is over.
 module_started() {
-    local handles
+    local handles states
     handles=$(module_handles)
     # shellcheck disable=SC2086 # a list of words
-    [[ $handles ]] && ! module_list show --value -p StartNumber $handles | grep -qx 0
+    [[ $handles ]] && states=$(module_list show --value -p State,StartNumber $handles) && ! grep -qxE '0|starting' <<<"$states"
 }
 
 # module_faults prints what keeps the try from having gone well.

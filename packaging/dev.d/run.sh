@@ -82,18 +82,19 @@ spawn() {
     PIDS+=($!)
 }
 
-# await WHAT COMMAND... repeats the command until it succeeds, for 20 s at most.
+# await WHAT COMMAND... repeats the command until it succeeds, for a minute at most,
+# which nothing takes but on a machine that is busy with others.
 await() {
     local what=$1 i
     shift
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         if "$@" >/dev/null 2>&1; then
             say "seen: $what"
             return
         fi
         sleep 0.1
     done
-    fail "not seen within 20 s: $what"
+    fail "not seen within a minute: $what"
 }
 
 start_bus() {
