@@ -27,11 +27,13 @@ const char **spi_parameters(int nargs, const Oid *types, const Datum *values, co
 	for (int i = 0; i < nargs; i++) {
 		const struct type *t = type_of(types[i]);
 
-		text[i] = nulls && nulls[i] == 'n' ? NULL : t->out(values[i]);
-		if (text[i] && !t->in)
+		bool null = nulls && nulls[i] == 'n';
+
+		if (!null && !type_has_value(t))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					errmsg("a parameter of the type with OID %u cannot be given outside the PostgreSQL server", types[i]),
 					errhint("Give it as text, and cast it in the query.")));
+		text[i] = null ? NULL : type_give(t, values[i]);
 	}
 	return text;
 }

@@ -21,16 +21,14 @@ TupleDesc spi_descriptor(const PGresult *r)
 	return d;
 }
 
-/* form makes row i; the text of a type that has no input here stands in for its value. */
+/* form makes row i; the text of a type that has no values here stands in for them. */
 static HeapTuple form(const PGresult *r, TupleDesc d, int i, Datum *values, bool *nulls)
 {
 	for (int k = 0; k < d->natts; k++) {
 		const struct type *t = type_of(TupleDescAttr(d, k)->atttypid);
 
 		nulls[k] = PQgetisnull(r, i, k);
-		values[k] = nulls[k] ? 0
-			    : t->in ? t->in(PQgetvalue(r, i, k))
-				    : PointerGetDatum(cstring_to_text(PQgetvalue(r, i, k)));
+		values[k] = nulls[k] ? 0 : type_read(t, PQgetvalue(r, i, k));
 	}
 	return heap_form_tuple(d, values, nulls);
 }
@@ -101,7 +99,7 @@ char *SPI_getvalue(HeapTuple tuple, TupleDesc tupdesc, int fnumber)
 	if (!has(tupdesc, fnumber))
 		return NULL;
 	d = heap_getattr(tuple, fnumber, tupdesc, &null);
-	return null ? NULL : type_of(TupleDescAttr(tupdesc, fnumber - 1)->atttypid)->out(d);
+	return null ? NULL : type_write(type_of(TupleDescAttr(tupdesc, fnumber - 1)->atttypid), d);
 }
 
 Datum SPI_getbinval(HeapTuple tuple, TupleDesc tupdesc, int fnumber, bool *isnull)
@@ -112,10 +110,8 @@ Datum SPI_getbinval(HeapTuple tuple, TupleDesc tupdesc, int fnumber, bool *isnul
 	if (!has(tupdesc, fnumber))
 		return 0;
 	type = TupleDescAttr(tupdesc, fnumber - 1)->atttypid;
-	if (!type_of(type)->in)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("a value of the type with OID %u cannot be had outside the PostgreSQL server", type),
-				errhint("SPI_getvalue has its text; a cast in the query makes it a type that can be had.")));
+	if (!type_has_value(type_of(type)))
+		type_lacks_value(type);
 	return heap_getattr(tuple, fnumber, tupdesc, isnull);
 }
 
@@ -126,7 +122,7 @@ char *SPI_gettype(TupleDesc tupdesc, int fnumber)
 	if (!has(tupdesc, fnumber))
 		return NULL;
 	t = type_of(TupleDescAttr(tupdesc, fnumber - 1)->atttypid);
-	if (!t->in) {
+	if (!t->name) {
 		SPI_result = SPI_ERROR_TYPUNKNOWN;
 		return NULL;
 	}

@@ -4,54 +4,22 @@
  */
 #include "internal.h"
 
-#include <limits.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "catalog/pg_type.h"
-#include "common/shortest_dec.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/uuid.h"
 
 #include "types.h"
+#include "types_interval.h"
+#include "types_number.h"
 #include "types_time.h"
 
 static void bad(const char *type, const char *text)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			errmsg("invalid input syntax for type %s: \"%s\"", type, text)));
-}
-
-static int64 integer(const char *text, const char *type, int64 min, int64 max)
-{
-	char *end;
-	long long v;
-
-	errno = 0;
-	v = strtoll(text, &end, 10);
-	if (end == text || *end)
-		bad(type, text);
-	if (errno || v < min || v > max)
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				errmsg("value \"%s\" is out of range for type %s", text, type)));
-	return v;
-}
-
-int16 pg_strtoint16(const char *s)
-{
-	return (int16)integer(s, "smallint", SHRT_MIN, SHRT_MAX);
-}
-
-int32 pg_strtoint32(const char *s)
-{
-	return (int32)integer(s, "integer", INT_MIN, INT_MAX);
-}
-
-int64 pg_strtoint64(const char *s)
-{
-	return integer(s, "bigint", INT64_MIN, INT64_MAX);
 }
 
 bool parse_bool_with_len(const char *value, size_t len, bool *result)
@@ -89,103 +57,6 @@ static Datum read_bool(const char *t)
 static char *write_bool(Datum d)
 {
 	return pstrdup(DatumGetBool(d) ? "t" : "f");
-}
-
-static Datum read_int2(const char *t)
-{
-	return Int16GetDatum(pg_strtoint16(t));
-}
-
-static char *write_int2(Datum d)
-{
-	return psprintf("%d", DatumGetInt16(d));
-}
-
-static Datum read_int4(const char *t)
-{
-	return Int32GetDatum(pg_strtoint32(t));
-}
-
-static char *write_int4(Datum d)
-{
-	return psprintf("%d", DatumGetInt32(d));
-}
-
-static Datum read_int8(const char *t)
-{
-	return Int64GetDatum(pg_strtoint64(t));
-}
-
-static char *write_int8(Datum d)
-{
-	return psprintf(INT64_FORMAT, DatumGetInt64(d));
-}
-
-static Datum read_oid(const char *t)
-{
-	return ObjectIdGetDatum((Oid)integer(t, "oid", 0, UINT_MAX));
-}
-
-static char *write_oid(Datum d)
-{
-	return psprintf("%u", DatumGetObjectId(d));
-}
-
-static Datum read_xid8(const char *t)
-{
-	return UInt64GetDatum(strtoull(t, NULL, 10));
-}
-
-static char *write_xid8(Datum d)
-{
-	return psprintf(UINT64_FORMAT, DatumGetUInt64(d));
-}
-
-static double real(const char *t, const char *type)
-{
-	char *end;
-	double v = strtod(t, &end); /* NaN and Infinity too */
-
-	if (end == t || *end)
-		bad(type, t);
-	return v;
-}
-
-static Datum read_float4(const char *t)
-{
-	return Float4GetDatum((float4)real(t, "real"));
-}
-
-static Datum read_float8(const char *t)
-{
-	return Float8GetDatum(real(t, "double precision"));
-}
-
-static char *special(double v)
-{
-	return pstrdup(isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
-}
-
-static char *write_float4(Datum d)
-{
-	char *text = palloc(FLOAT_SHORTEST_DECIMAL_LEN);
-	float4 v = DatumGetFloat4(d);
-
-	if (!isfinite(v))
-		return special(v);
-	float_to_shortest_decimal_buf(v, text);
-	return text;
-}
-
-static char *write_float8(Datum d)
-{
-	char *text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
-	float8 v = DatumGetFloat8(d);
-
-	if (!isfinite(v))
-		return special(v);
-	double_to_shortest_decimal_buf(v, text);
-	return text;
 }
 
 static Datum read_text(const char *t)
@@ -322,6 +193,36 @@ static char *write_lsn(Datum d)
 	return psprintf("%X/%X", (unsigned)(v >> 32), (unsigned)v);
 }
 
+static Datum read_tid(const char *t)
+{
+	ItemPointer p = palloc(sizeof *p);
+	unsigned block, offset;
+
+	if (sscanf(t, "(%u,%u)", &block, &offset) != 2 || offset > PG_UINT16_MAX)
+		bad("tid", t);
+	ItemPointerSet(p, block, (OffsetNumber)offset);
+	return PointerGetDatum(p);
+}
+
+static char *write_tid(Datum d)
+{
+	ItemPointer p = (ItemPointer)DatumGetPointer(d);
+
+	return psprintf("(%u,%u)", ItemPointerGetBlockNumberNoCheck(p), ItemPointerGetOffsetNumberNoCheck(p));
+}
+
+/* What functions return that return nothing. */
+static Datum read_void(const char *t)
+{
+	return 0;
+}
+
+static char *write_void(Datum d)
+{
+	return pstrdup("");
+}
+
+#define ARRAY(oid, name, alignment, element) { oid, name, -1, false, alignment, NULL, NULL, element, NULL }
 #define TEXTUAL(oid, name) { oid, name, -1, false, TYPALIGN_INT, read_text, write_text }
 
 static const struct type types[] = {
@@ -351,15 +252,78 @@ static const struct type types[] = {
 	{ TIMEOID, "time", 8, true, TYPALIGN_DOUBLE, read_time, write_time },
 	{ TIMESTAMPOID, "timestamp", 8, true, TYPALIGN_DOUBLE, read_timestamp, write_timestamp },
 	{ TIMESTAMPTZOID, "timestamptz", 8, true, TYPALIGN_DOUBLE, read_timestamptz, write_timestamptz },
+	{ INTERVALOID, "interval", sizeof(Interval), false, TYPALIGN_DOUBLE, read_interval, write_interval, 0, give_interval },
+	{ NUMERICOID, "numeric", -1, false, TYPALIGN_INT, read_numeric, write_numeric },
+	{ TIDOID, "tid", sizeof(ItemPointerData), false, TYPALIGN_SHORT, read_tid, write_tid },
+	{ VOIDOID, "void", 4, true, TYPALIGN_INT, read_void, write_void },
+	{ JSONBOID, "jsonb", -1, false, TYPALIGN_INT, NULL, NULL },
+	ARRAY(BOOLARRAYOID, "_bool", TYPALIGN_INT, BOOLOID),
+	ARRAY(INT2ARRAYOID, "_int2", TYPALIGN_INT, INT2OID),
+	ARRAY(INT4ARRAYOID, "_int4", TYPALIGN_INT, INT4OID),
+	ARRAY(INT8ARRAYOID, "_int8", TYPALIGN_DOUBLE, INT8OID),
+	ARRAY(FLOAT4ARRAYOID, "_float4", TYPALIGN_INT, FLOAT4OID),
+	ARRAY(FLOAT8ARRAYOID, "_float8", TYPALIGN_DOUBLE, FLOAT8OID),
+	ARRAY(OIDARRAYOID, "_oid", TYPALIGN_INT, OIDOID),
+	ARRAY(TEXTARRAYOID, "_text", TYPALIGN_INT, TEXTOID),
+	ARRAY(VARCHARARRAYOID, "_varchar", TYPALIGN_INT, VARCHAROID),
+	ARRAY(NAMEARRAYOID, "_name", TYPALIGN_INT, NAMEOID),
+	ARRAY(BYTEAARRAYOID, "_bytea", TYPALIGN_INT, BYTEAOID),
+	ARRAY(UUIDARRAYOID, "_uuid", TYPALIGN_INT, UUIDOID),
+	ARRAY(NUMERICARRAYOID, "_numeric", TYPALIGN_INT, NUMERICOID),
+	ARRAY(DATEARRAYOID, "_date", TYPALIGN_INT, DATEOID),
+	ARRAY(TIMESTAMPARRAYOID, "_timestamp", TYPALIGN_DOUBLE, TIMESTAMPOID),
+	ARRAY(TIMESTAMPTZARRAYOID, "_timestamptz", TYPALIGN_DOUBLE, TIMESTAMPTZOID),
+	ARRAY(INTERVALARRAYOID, "_interval", TYPALIGN_DOUBLE, INTERVALOID),
 };
 
-const struct type *type_of(Oid oid)
+const struct type *type_built_in(Oid oid)
 {
-	static struct type other = { 0, "text", -1, false, TYPALIGN_INT, NULL, write_text };
-
 	for (size_t i = 0; i < lengthof(types); i++)
 		if (types[i].oid == oid)
 			return &types[i];
-	other.oid = oid;
-	return &other;
+	return NULL;
 }
+
+const struct type *type_of(Oid oid)
+{
+	static const struct type unknown = { 0, NULL, -1, false, TYPALIGN_INT, NULL, NULL, 0, NULL };
+	const struct type *t = type_built_in(oid);
+
+	if (!t)
+		t = type_asked(oid);
+	return t ? t : &unknown;
+}
+
+bool type_has_value(const struct type *t)
+{
+	return t->in || (t->element && type_has_value(type_of(t->element)));
+}
+
+void type_lacks_value(Oid oid)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("a value of the type with OID %u cannot be had outside the PostgreSQL server", oid),
+			errhint("SPI_getvalue has its text; a cast in the query makes it a type that can be had.")));
+}
+
+Datum type_read(const struct type *t, const char *text)
+{
+	if (t->in)
+		return t->in(text);
+	return type_has_value(t) ? array_read(t, text) : read_text(text);
+}
+
+char *type_write(const struct type *t, Datum d)
+{
+	if (t->out)
+		return t->out(d);
+	return type_has_value(t) ? array_write(d, type_write) : write_text(d);
+}
+
+char *type_give(const struct type *t, Datum d)
+{
+	if (t->give)
+		return t->give(d);
+	return t->element && type_has_value(t) ? array_write(d, type_give) : type_write(t, d);
+}
+

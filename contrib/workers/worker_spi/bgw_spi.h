@@ -47,6 +47,9 @@ extern struct BackgroundWorkerHandle *child(const char *what, Datum arg, int res
 /* probe_workers.c: runs try in its own PG_TRY and notes the error that it raises. */
 extern void probe_error(const char *subject, void (*try)(void));
 
+/* probe_types.c: notes the value of an expression of SQL: its type, text and bytes. */
+extern void look(const char *expression);
+
 /* child.c: what the workers of the module share in fixed memory. */
 extern void request_shared(void);
 
@@ -58,6 +61,7 @@ extern void probe_spi(void);
 extern void probe_cursors(void);
 extern void probe_transactions(void);
 extern void probe_types(void);
+extern void probe_values(void);
 extern void probe_process(void);
 extern void probe_neighbours(void);
 extern void probe_parameters(void);

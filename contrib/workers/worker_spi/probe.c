@@ -74,6 +74,7 @@ void bgw_spi_probe_main(Datum arg)
 	probe_cursors();
 	probe_transactions();
 	probe_types();
+	probe_values();
 	probe_tables();
 	probe_procedures();
 	saw("end", "-");

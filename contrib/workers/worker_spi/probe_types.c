@@ -50,23 +50,24 @@ static uint32 sum(Datum d, int16 length, bool by_value)
 	return mark;
 }
 
-static void look(const char *expression)
+void look(const char *expression)
 {
 	Form_pg_attribute a;
 	HeapTuple t;
 	TupleDesc d;
 	char *text;
 	bool isnull;
-	Datum v;
+	Datum v, after;
 
 	SPI_execute(psprintf("SELECT 7 AS before, %s AS v, 8 AS after", expression), true, 0);
 	t = SPI_tuptable->vals[0];
 	d = SPI_tuptable->tupdesc;
 	a = TupleDescAttr(d, 1);
+	after = SPI_getbinval(t, d, 3, &isnull);
 	v = SPI_getbinval(t, d, 2, &isnull);
 	text = SPI_getvalue(t, d, 2);
 	saw(expression, "%u %d %d %c %.40s %08x %d", a->atttypid, a->attlen, a->attbyval, a->attalign, text ? text : "null",
-	    isnull ? 0 : sum(v, a->attlen, a->attbyval), DatumGetInt32(SPI_getbinval(t, d, 3, &isnull)));
+	    isnull ? 0 : sum(v, a->attlen, a->attbyval), DatumGetInt32(after));
 	SPI_freetuptable(SPI_tuptable);
 }
 
