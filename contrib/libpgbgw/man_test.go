@@ -3,6 +3,7 @@ package libpgbgw
 import (
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -53,7 +54,7 @@ cc worker.c $(pkg\-config \-\-cflags \-\-libs libpgbgw)
 	_, rest, _ := strings.Cut(header, "/*\n")
 	about, rest, _ := strings.Cut(rest, " */\n")
 	out.WriteString(".SH DESCRIPTION\n" + prose(comment("/*\n"+about)))
-	_, rest, _ = strings.Cut(rest, "/* The version of this header")
+	_, rest, _ = strings.Cut(forReaders(rest), "/* The version of this header")
 	for _, paragraph := range paragraphs("/* The version of this header" + rest) {
 		if title, ok := strings.CutPrefix(paragraph, "/* ---- "); ok {
 			title, _, _ = strings.Cut(title, " ---- */")
@@ -61,7 +62,7 @@ cc worker.c $(pkg\-config \-\-cflags \-\-libs libpgbgw)
 			continue
 		}
 		text, code := split(paragraph)
-		if code == "" || strings.HasPrefix(code, "#ifdef") || strings.HasPrefix(code, "static inline") {
+		if code == "" {
 			continue
 		}
 		out.WriteString(".PP\n.EX\n" + literal(code) + ".EE\n")
@@ -80,6 +81,16 @@ cc worker.c $(pkg\-config \-\-cflags \-\-libs libpgbgw)
 	}
 	out.WriteString(".SH SEE ALSO\n.BR libpgbgw (7),\n.BR pg\\-bgw\\-worker (5),\n.BR org.pgbgw1 (5)\n")
 	return out.String()
+}
+
+var (
+	onlyCPlusPlus = regexp.MustCompile(`(?ms)^#ifdef __cplusplus\n.*?^#endif\n`)
+	inlineBody    = regexp.MustCompile(`(?ms)^static inline ([^\n]*)\n\{\n.*?^\}\n`)
+)
+
+// forReaders takes away what is for the compiler of C++, and the bodies of functions.
+func forReaders(header string) string {
+	return inlineBody.ReplaceAllString(onlyCPlusPlus.ReplaceAllString(header, ""), "$1;\n")
 }
 
 // paragraphs splits at blank lines outside of comments.
@@ -114,7 +125,7 @@ func split(paragraph string) (text, code string) {
 func visible(code string) string {
 	var out strings.Builder
 	for line := range strings.Lines(code) {
-		if strings.HasPrefix(line, "#if") || strings.HasPrefix(line, "#endif") || strings.HasPrefix(line, "}\n#") {
+		if strings.HasPrefix(line, "#if") || strings.HasPrefix(line, "#endif") {
 			continue
 		}
 		out.WriteString(strings.TrimPrefix(line, "PGBGW_API "))
