@@ -135,7 +135,7 @@ func TestOutputWithoutLines(t *testing.T) {
 	s.run("GODEBUG=gctrace=1")
 	s.until("READY=1")
 	s.connect()
-	h := s.register(definition("loud", never, "/bin/sh", "-c", "head -c 30000000 /dev/zero | tr '\\0' x"))
+	h := s.register(definition("loud", never, "/bin/sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' x"))
 	s.running(s.register(definition("other", 0, "/bin/sleep", "1000")))
 	if w := s.exited(h); w.ExitCode != 0 {
 		t.Errorf("it is %+v", w)
@@ -151,7 +151,7 @@ func TestOutputWithoutLines(t *testing.T) {
 			most = max(most, n)
 		}
 	}
-	if t.Logf("%d collections, at most %d MiB in use", collections, most); collections == 0 || most > 15 {
+	if t.Logf("%d collections, at most %d MiB in use", collections, most); collections == 0 || most > 12 {
 		t.Errorf("after %d collections up to %d MiB are in use", collections, most)
 	}
 }
