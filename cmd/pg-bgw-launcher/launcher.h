@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../contrib/libpgbgw/pg/host.h"
 #include "protocol.h"
 
 /* What a child inherits; a child sets only what differs. */
@@ -39,6 +40,9 @@ struct request {
 	const char *dir;
 	char **argv;     /* ends with NULL */
 	char **envp;     /* ends with NULL */
+	/* With FLAG_MODULE, from modules_expect on: what is run, and what it is called. */
+	struct pgbgw_host_worker worker;
+	const char *name;
 };
 
 /*
@@ -121,8 +125,12 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
  */
 int modules_open(int socket, char **argv, int argc);
 
-/* modules_expect is called before the fork of a child with FLAG_MODULE. */
-void modules_expect(const struct request *r);
+/*
+ * modules_expect is called before the fork of a child with FLAG_MODULE: what is found
+ * out here, each child would find out anew, on pages that it has to get first. 0, or
+ * EBADMSG where arguments are missing or no modules are loaded.
+ */
+int modules_expect(struct request *r);
 
 /* modules_run is the end of a child with FLAG_MODULE; status is its status pipe. */
 _Noreturn void modules_run(const struct request *r, int status);

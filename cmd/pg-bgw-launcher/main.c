@@ -83,8 +83,6 @@ static void close_all(const int *fds, size_t n)
 /* start makes the child of s->r. 0 or an errno. */
 static int start(struct seat *s)
 {
-	if (s->r.flags & FLAG_MODULE)
-		modules_expect(&s->r);
 	return fork_worker(s, &inherited, ruleset, !must_copy(&s->r, &inherited) && seat_left(s));
 }
 
@@ -101,6 +99,8 @@ static void serve(struct seat *s)
 	if (!error) {
 		step = STEP_REQUEST;
 		error = request_parse(s->packet, (size_t)n, s->fds, nfds, s->pointers, &s->r);
+		if (!error && (s->r.flags & FLAG_MODULE))
+			error = modules_expect(&s->r);
 	}
 	if (!error) {
 		step = STEP_CLONE;

@@ -19,11 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../contrib/libpgbgw/pg/host.h"
+#include "calls.h"
 #include "launcher.h"
 
 static struct pgbgw_host host = { .version = PGBGW_HOST_VERSION };
-static void (*expect)(int32_t flags);
+static void (*expect)(struct pgbgw_host_worker *);
 static void (*run_worker)(const struct pgbgw_host_worker *);
 static int32_t registered_flags; /* of all workers that the modules register */
 static int daemon_socket;
@@ -78,12 +78,12 @@ static void know_thread(void)
 
 static void become_process(void)
 {
-	int id = (int)syscall(SYS_set_tid_address, thread_id);
+	int id = (int)call(SYS_set_tid_address, (long)thread_id, 0, 0, 0, 0);
 
 	if (thread_id)
 		*thread_id = id;
 	if (robust_head)
-		syscall(SYS_set_robust_list, robust_head, robust_size);
+		call(SYS_set_robust_list, (long)robust_head, (long)robust_size, 0, 0, 0);
 }
 
 static int open_release(const char *path)
@@ -104,14 +104,36 @@ static int open_release(const char *path)
 	}
 	if (preload(&host))
 		return 1;
-	expect(registered_flags);
+	expect(&(struct pgbgw_host_worker){ .flags = registered_flags });
 	return 0;
 }
 
-void modules_expect(const struct request *r)
+static const char *variable(char **envp, const char *name)
 {
-	if (expect && r->argv[1] && r->argv[2])
-		expect(atoi(r->argv[2]));
+	size_t n = strlen(name);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
+			return *envp + n + 1;
+	return "";
+}
+
+int modules_expect(struct request *r)
+{
+	char **argv = r->argv;
+
+	for (int i = 0; i < MAIN_ARGUMENTS; i++)
+		if (!argv[i])
+			return EBADMSG;
+	if (!expect)
+		return EBADMSG;
+	r->worker = (struct pgbgw_host_worker){
+		.library = argv[MAIN_LIBRARY], .function = argv[MAIN_FUNCTION], .flags = atoi(argv[MAIN_FLAGS]),
+		.start_time = atoi(argv[MAIN_START_TIME]), .restart_time = atoi(argv[MAIN_RESTART_TIME]),
+	};
+	r->name = variable(r->envp, "PGBGW_NAME");
+	expect(&r->worker);
+	return 0;
 }
 
 int modules_open(int socket, char **argv, int argc)
@@ -150,15 +172,14 @@ int modules_open(int socket, char **argv, int argc)
 }
 
 /*
- * copy copies as much of a text as there is room for. It is no snprintf, since a
+ * copy copies as much of a text as there is room for, without the C library: a
  * worker's start would be the first to need its pages.
  */
 static void copy(char *to, size_t size, const char *from)
 {
-	size_t n = strnlen(from, size - 1);
-
-	memcpy(to, from, n);
-	to[n] = 0;
+	while (--size && *from)
+		*to++ = *from++;
+	*to = 0;
 }
 
 /* The title that ps(1) shows is PostgreSQL's form of it (BGW-112). */
@@ -170,34 +191,16 @@ static void set_title(const char *name)
 	copy(title, title_size, prefix);
 	if (title_size > sizeof prefix)
 		copy(title + sizeof prefix - 1, title_size - (sizeof prefix - 1), name);
-	prctl(PR_SET_NAME, name, 0, 0, 0);
-}
-
-static const char *variable(char **envp, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *envp; envp++)
-		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
-			return *envp + n + 1;
-	return "";
+	call(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0);
 }
 
 _Noreturn void modules_run(const struct request *r, int status)
 {
-	struct pgbgw_host_worker worker; /* which does not return: it lives as long as the process */
-	char **argv = r->argv;
-
-	worker.flags = worker.start_time = worker.restart_time = 0;
 	become_process();
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* as after exec; nothing of the launcher's is left but its modules */
+	call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0); /* as after exec; nothing of the launcher's is left but its modules */
 	environ = r->envp;
-	copy(worker.library, sizeof worker.library, argv[0]);
-	copy(worker.function, sizeof worker.function, argv[1] ? argv[1] : "");
-	for (int i = 2; i < 5 && argv[i - 1] && argv[i]; i++)
-		(&worker.flags)[i - 2] = atoi(argv[i]);
-	set_title(variable(r->envp, "PGBGW_NAME"));
-	close(status); /* the daemon sees that it runs */
-	run_worker(&worker);
+	set_title(r->name);
+	call(SYS_close, status, 0, 0, 0, 0); /* the daemon sees that it runs */
+	run_worker(&r->worker);
 	_exit(127);
 }

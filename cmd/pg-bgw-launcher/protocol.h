@@ -50,8 +50,18 @@ enum request_flag {
 	FLAG_NO_NEW_PRIVS = 4,
 	FLAG_READ_ONLY_CGROUPS = 8,
 	FLAG_COPY = 16, /* never share the launcher's memory: the cgroup limits memory */
-	FLAG_MODULE = 32, /* no exec: arguments are library, function, flags, start time and restart time */
+	FLAG_MODULE = 32, /* no exec: the arguments are those of enum main_argument */
 	FLAGS_ALL = 63,
+};
+
+/* Arguments of a request with FLAG_MODULE; numbers are decimal. */
+enum main_argument {
+	MAIN_LIBRARY,
+	MAIN_FUNCTION,
+	MAIN_FLAGS,
+	MAIN_START_TIME,
+	MAIN_RESTART_TIME,
+	MAIN_ARGUMENTS,
 };
 
 /*

@@ -8,7 +8,7 @@ import (
 	"github.com/pg-bgw/pg-bgw/units"
 )
 
-// define takes the options never, parallel, stop-with-owner, db (the flag),
+// define takes the options never, parallel, stop-with-owner, module, db (the flag),
 // interruptible, keep (on_server_stop), outlive (on_server_crash = keep), and
 // KEY VALUE: database NAME (the flag too), restart SECONDS, at START_TIME,
 // attach MODE, segment NAME, server NAME, kill SIGNAL, timeout TIME, backoff
@@ -75,6 +75,8 @@ func bareOption(w *units.Worker, o string) bool {
 		w.Flags, w.RestartTime = w.Flags|units.ClassParallel, units.NeverRestart
 	case "stop-with-owner":
 		w.StopWithOwner = true
+	case "module":
+		w.Command, w.LibraryName, w.FunctionName, w.Attach = nil, "lib", "f", units.AttachAuto
 	case "db":
 		w.Flags |= units.BackendDatabaseConnection
 	case "interruptible":

@@ -163,6 +163,7 @@ func (t *table) startProcess(e *entry) {
 	e.incarnation = t.segment(e.worker.Segment).incarnation
 	if e.worker.Attach == units.AttachAlways {
 		t.setAttached(e, true)
+		e.spoke = e.worker.Module() // whose library need not say so
 	}
 	t.set(e, units.Starting, "")
 	e.startAt = t.now

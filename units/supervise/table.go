@@ -77,7 +77,7 @@ type entry struct {
 	failures int // in a row, for Backoff
 
 	attached    bool
-	spoke       bool   // it attached by message: only a detach makes its end clean
+	spoke       bool   // it detaches by message: only that makes its end clean
 	incarnation uint64 // of the segment that the newest process was given
 
 	server *server

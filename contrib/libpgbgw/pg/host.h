@@ -3,8 +3,8 @@
  * The launcher is compiled once and opens the library that a worker's server
  * wants, so nothing here depends on PostgreSQL's headers.
  *
- * The launcher calls pgbgw_host_preload once, pgbgw_host_expect before each fork, and
- * each child calls pgbgw_host_run. All memory that is passed belongs to the caller and lives
+ * The launcher calls pgbgw_host_preload once and pgbgw_host_expect before each fork, and
+ * each child calls pgbgw_host_run with the same worker. All memory that is passed belongs to the caller and lives
  * as long as the process.
  */
 #ifndef PGBGW_HOST_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PGBGW_HOST_VERSION 2
+#define PGBGW_HOST_VERSION 3
 
 #define PGBGW_SETTINGS_SIZE (1 << 20)
 
@@ -60,9 +60,9 @@ struct pgbgw_host {
 
 /* A worker. Who it is beside this, it learns from its environment and descriptors as every worker does. */
 struct pgbgw_host_worker {
-	char library[1024];
-	char function[96];
+	const char *library, *function;
 	int32_t flags, start_time, restart_time; /* as in pgbgw_host_entry */
+	void *main_function; /* pgbgw_host_expect's: the function, if its library is loaded; else NULL */
 };
 
 /*
@@ -72,10 +72,11 @@ struct pgbgw_host_worker {
 extern int pgbgw_host_preload(const struct pgbgw_host *host);
 
 /*
- * pgbgw_host_expect is called before workers of these flags (BGWORKER_*) are forked, and
- * loads what only such workers need and all of them can share.
+ * pgbgw_host_expect is called before a worker is forked. It does what would cost the worker
+ * more: finds its function, and loads what only workers with its flags need and all of them can
+ * share. A worker without a library stands for all that have its flags.
  */
-extern void pgbgw_host_expect(int32_t flags);
+extern void pgbgw_host_expect(struct pgbgw_host_worker *worker);
 
 /* pgbgw_host_run is the worker's life; it ends with the process. */
 extern void pgbgw_host_run(const struct pgbgw_host_worker *worker) __attribute__((noreturn));

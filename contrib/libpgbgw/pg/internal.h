@@ -65,7 +65,8 @@ extern char *format_string(MemoryContext context, const char *format, va_list ar
 /* elog.c */
 extern ErrorData *elog_current(void);
 
-/* ipc.c */
+/* ipc.c: exit_start has exit(3) run the callbacks, in this process or its children. */
+extern void exit_start(void);
 extern void exit_without_callbacks(int code) pg_attribute_noreturn();
 
 /* signals.c */
@@ -80,8 +81,9 @@ extern void latch_start(void);
 /* wait_event_set.c: makes ready what waits need, in a new process: what it inherited is closed. */
 extern void waits_start(void);
 
-/* module.c */
+/* module.c: a worker's main function, or an ERROR; and one whose library is loaded under this very name, or NULL. */
 extern void *module_function(const char *library, const char *function);
+extern void *loaded_function(const char *library, const char *function);
 
 /* timestamp.c: a transaction begins with its first statement; xact.c says when. */
 extern void transaction_started(void);

@@ -27,7 +27,6 @@ bool proc_exit_inprogress;
 bool shmem_exit_inprogress;
 
 static struct callbacks before_shmem, on_shmem, on_proc;
-static bool at_exit_set;
 
 static void forget_interrupts(void)
 {
@@ -88,8 +87,13 @@ void exit_without_callbacks(int code)
 /* A module that calls exit() itself gets its callbacks, and is a crash all the same, as in PostgreSQL. */
 static void at_exit(void)
 {
-	if (MyProcPid == (int)getpid())
+	if (MyProcPid == (int)getpid() && (the_worker || before_shmem.n || on_shmem.n || on_proc.n))
 		prepare(-1);
+}
+
+void exit_start(void)
+{
+	atexit(at_exit);
 }
 
 static void add(struct callbacks *c, const char *name, pg_on_exit_callback function, Datum arg)
@@ -98,10 +102,6 @@ static void add(struct callbacks *c, const char *name, pg_on_exit_callback funct
 		ereport(FATAL, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg_internal("out of %s slots", name)));
 	c->at[c->n].function = function;
 	c->at[c->n++].arg = arg;
-	if (!at_exit_set) {
-		atexit(at_exit);
-		at_exit_set = true;
-	}
 }
 
 void on_proc_exit(pg_on_exit_callback function, Datum arg)

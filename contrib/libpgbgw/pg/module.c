@@ -17,7 +17,8 @@ struct library {
 	void *handle;
 	dev_t device;
 	ino_t inode;
-	char path[];
+	char *path;
+	char name[]; /* by which it was first asked for */
 };
 
 static struct library *libraries;
@@ -149,12 +150,25 @@ static void say_loading(const char *path)
 	errno = saved;
 }
 
-static struct library *load(const char *path)
+/* As in PostgreSQL, a file that is loaded under this name is not looked for again, and its successor there not seen. */
+static struct library *named(const char *name)
 {
-	struct library *l;
+	for (struct library *l = libraries; l; l = l->next)
+		if (strcmp(l->name, name) == 0 || strcmp(l->path, name) == 0)
+			return l;
+	return NULL;
+}
+
+static struct library *load(const char *name)
+{
+	struct library *l = named(name);
 	struct stat st;
 	void *handle;
+	char *path;
 
+	if (l)
+		return l;
+	path = find(name);
 	if (stat(path, &st) < 0) {
 		say_loading(path);
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not access file \"%s\": %m", path)));
@@ -169,11 +183,12 @@ static struct library *load(const char *path)
 				errhint("\"pg-bgwctl module check\" lists what a module needs and has not here.")));
 	interrupt_module(handle);
 	initialise(handle, path);
-	l = MemoryContextAlloc(TopMemoryContext, sizeof *l + strlen(path) + 1);
+	l = MemoryContextAlloc(TopMemoryContext, sizeof *l + strlen(name) + 1);
 	l->handle = handle;
 	l->device = st.st_dev;
 	l->inode = st.st_ino;
-	strcpy(l->path, path);
+	l->path = MemoryContextStrdup(TopMemoryContext, path);
+	strcpy(l->name, name);
 	l->next = libraries;
 	libraries = l;
 	say_loading(NULL);
@@ -182,12 +197,12 @@ static struct library *load(const char *path)
 
 void load_file(const char *filename, bool restricted)
 {
-	load(find(filename));
+	load(filename);
 }
 
 void *load_external_function(const char *filename, const char *funcname, bool signalNotFound, void **filehandle)
 {
-	struct library *l = load(find(filename));
+	struct library *l = load(filename);
 	void *f = dlsym(l->handle, funcname);
 
 	if (filehandle)
@@ -222,10 +237,22 @@ void **find_rendezvous_variable(const char *varName)
 	return &v->value;
 }
 
-/* A worker's main function. "postgres" names the server's own, which do not exist here. */
+/* "postgres" names the server's own functions, which do not exist here. */
+static bool is_server(const char *library)
+{
+	return strcmp(library, "postgres") == 0;
+}
+
+void *loaded_function(const char *library, const char *function)
+{
+	struct library *l = is_server(library) ? NULL : named(library);
+
+	return l ? dlsym(l->handle, function) : NULL;
+}
+
 void *module_function(const char *library, const char *function)
 {
-	if (strcmp(library, "postgres") == 0)
+	if (is_server(library))
 		ereport(ERROR, (errmsg("internal function \"%s\" not found", function),
 				errdetail("Only the server itself has the functions of library \"postgres\".")));
 	return load_external_function(library, function, true, NULL);

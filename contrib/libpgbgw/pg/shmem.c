@@ -58,36 +58,40 @@ static void init_region(struct region *r, Size size)
 	r->magic = REGION_MAGIC;
 }
 
-/* find_area returns where in the segment the region is. */
-static Size find_area(Size *size)
+/* find_area returns where in the segment the modules' area is. */
+static Size find_area(struct pgi_segment *s, Size *size)
 {
-	struct pgi_segment s = { .mu = PTHREAD_MUTEX_INITIALIZER };
 	char name[32];
 	void *area;
+	int error;
+
+	*size = s->header.total_size / 2;
+	snprintf(name, sizeof name, "postgresql %d", PG_MAJORVERSION_NUM);
+	error = pgi_area(s, name, *size, &area);
+	if (error < 0)
+		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("the segment has no room for modules: %s", pgbgw_last_error()),
+				errhint("Raise the segment's size.")));
+	return (Size)((unsigned char *)area - s->base);
+}
+
+/* map_region maps the segment where every process has it; workers inherit that, and so need not map and check it. */
+static struct region *map_region(Size *size)
+{
+	struct pgi_segment s = { .mu = PTHREAD_MUTEX_INITIALIZER };
 	Size offset;
+	void *at;
 	int error;
 
 	error = pgi_map_segment(the_host->segment, &s);
 	if (error < 0)
 		elog(FATAL, "cannot use the segment: %s", pgbgw_last_error());
-	*size = s.header.total_size / 2;
-	snprintf(name, sizeof name, "postgresql %d", PG_MAJORVERSION_NUM);
-	error = pgi_area(&s, name, *size, &area);
-	if (error < 0)
-		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("the segment has no room for modules: %s", pgbgw_last_error()),
-				errhint("Raise the segment's size.")));
-	offset = (Size)((unsigned char *)area - s.base);
+	offset = find_area(&s, size);
 	pgi_unmap_segment(&s);
-	return offset;
-}
-
-static struct region *map_region(Size *size)
-{
-	Size offset = find_area(size);
-	void *at = mmap(the_host->address, offset + *size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, the_host->segment, 0);
-
+	at = mmap(the_host->address, s.header.total_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, the_host->segment, 0);
 	if (at != the_host->address)
 		elog(FATAL, "cannot map the segment at %p: %m", the_host->address);
+	pgi_inherited.base = at;
+	pgi_inherited.header = s.header;
 	return (struct region *)((char *)at + offset);
 }
 

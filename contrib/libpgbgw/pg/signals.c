@@ -192,7 +192,6 @@ void ProcessInterrupts(void)
  */
 void signals_start(bool connection)
 {
-	pqinitmask();
 	BackgroundWorkerBlockSignals();
 	pqsignal(SIGHUP, SIG_IGN);
 	pqsignal(SIGINT, connection ? StatementCancelHandler : SIG_IGN);

@@ -18,7 +18,7 @@ void supervisor_start(BackgroundWorker *entry)
 {
 	const pgbgw_self *self;
 
-	pgi_launched = true;
+	pgi_launched = pgi_counted = true;
 	if (pgbgw_open(&the_pgbgw) < 0)
 		elog(FATAL, "cannot be a worker: %s", pgbgw_last_error());
 	self = pgbgw_get_self(the_pgbgw);
@@ -31,14 +31,12 @@ void supervisor_start(BackgroundWorker *entry)
 
 int supervisor_death(void)
 {
-	const char *fds = getenv("PGBGW_FDS"), *at = fds ? strstr(fds, "death:") : NULL;
-
-	return at ? atoi(at + strlen("death:")) : -1;
+	return the_pgbgw ? the_pgbgw->env.fds[PGI_DEATH] : -1;
 }
 
 void supervisor_attach(void)
 {
-	int error = pgi_attach_counted(the_pgbgw);
+	int error = pgbgw_attach(the_pgbgw);
 
 	if (error < 0 && error != -ENODEV)
 		elog(FATAL, "cannot attach to the segment: %s", pgbgw_last_error());

@@ -11,7 +11,10 @@
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
+#include "libpq/pqsignal.h"
+
 #include "libpq.h"
+#include "segment.h"
 #include "shared.h"
 #include "supervisor.h"
 
@@ -75,12 +78,16 @@ int pgbgw_host_preload(const struct pgbgw_host *host)
 	MaxBackends = host->max_worker_processes;
 	know_process();
 	memory_start();
+	pqinitmask();
+	exit_start();
+	pgi_watch_forks();
 	return guarded(preload) ? 0 : -1;
 }
 
-void pgbgw_host_expect(int32_t flags)
+void pgbgw_host_expect(struct pgbgw_host_worker *worker)
 {
-	if (flags & BGWORKER_BACKEND_DATABASE_CONNECTION)
+	worker->main_function = worker->library ? loaded_function(worker->library, worker->function) : NULL;
+	if (worker->flags & BGWORKER_BACKEND_DATABASE_CONNECTION)
 		libpq_share();
 }
 
@@ -100,6 +107,7 @@ static void become_worker(const struct pgbgw_host_worker *worker)
 	w->bgw_flags = worker->flags;
 	w->bgw_start_time = (BgWorkerStartTime)worker->start_time;
 	w->bgw_restart_time = worker->restart_time;
+	supervisor_start(w);
 	latch_start();
 	signals_start((w->bgw_flags & BGWORKER_BACKEND_DATABASE_CONNECTION) != 0);
 }
@@ -128,11 +136,12 @@ void pgbgw_host_run(const struct pgbgw_host_worker *worker)
 	if (sigsetjmp(here, 1) != 0)
 		failed();
 	PG_exception_stack = &here;
-	supervisor_start(MyBgworkerEntry);
 	supervisor_attach();
 	proc_start(pgbgw_get_self(the_pgbgw)->handle.slot);
 	SetProcessingMode(NormalProcessing);
-	main_function = (bgworker_main_type)module_function(MyBgworkerEntry->bgw_library_name, MyBgworkerEntry->bgw_function_name);
+	main_function = (bgworker_main_type)worker->main_function;
+	if (!main_function)
+		main_function = (bgworker_main_type)module_function(worker->library, worker->function);
 	main_function(MyBgworkerEntry->bgw_main_arg);
 	proc_exit(0);
 }

@@ -267,7 +267,7 @@ static int await(pgbgw_barrier *b, uint32_t phase)
 	pgbgw_condition_sleep s;
 	int r;
 
-	for (int i = b->hold.w->spins; i > 0; i--) {
+	for (int i = pgi_spins(b->hold.w); i > 0; i--) {
 		if (passed(b, phase))
 			return 0;
 		pgi_pause();

@@ -114,22 +114,28 @@ bad:
 	return pgi_fail(EINVAL, "PGBGW_EXTRA: \"%.40s\" should be base64 of at most 128 bytes", s);
 }
 
+/* Whether n bytes are "3.17", of just this slot and generation. */
+static bool is_handle(const char *s, size_t n, pgbgw_handle h)
+{
+	const char *dot = memchr(s, '.', n);
+	size_t first = dot ? (size_t)(dot - s) : 0;
+	uint64_t slot, generation;
+
+	return dot && decimal(s, first, UINT32_MAX, &slot) && decimal(dot + 1, n - first - 1, UINT64_MAX, &generation) &&
+	       slot == h.slot && generation == h.generation;
+}
+
 /* Reads the start number, from "3.17.2" (slot, generation, start) or "2". */
 static int start(struct pgi_environment *e)
 {
 	const char *s = getenv("PGBGW_START"), *dot;
-	char expected[48];
-	int n;
 
 	if (!s || !*s)
 		return 0;
 	dot = strrchr(s, '.');
-	if (dot) {
-		n = snprintf(expected, sizeof expected, "%u.%llu", e->self.handle.slot, (unsigned long long)e->self.handle.generation);
-		if (dot - s != n || memcmp(s, expected, (size_t)n) != 0)
-			return pgi_fail(EINVAL, "PGBGW_START: \"%.60s\" is not of slot %u, generation %llu", s, e->self.handle.slot,
-					(unsigned long long)e->self.handle.generation);
-	}
+	if (dot && !is_handle(s, (size_t)(dot - s), e->self.handle))
+		return pgi_fail(EINVAL, "PGBGW_START: \"%.60s\" is not of slot %u, generation %llu", s, e->self.handle.slot,
+				(unsigned long long)e->self.handle.generation);
 	const char *last = dot ? dot + 1 : s;
 	if (!decimal(last, strlen(last), UINT64_MAX, &e->self.start))
 		return pgi_fail(EINVAL, "PGBGW_START: \"%.60s\" should be slot.generation.start, as in 3.17.2", s);
@@ -176,8 +182,12 @@ static int one_fd(struct pgi_environment *e, const char *item, size_t n)
 static int fd_list(struct pgi_environment *e, const char *list)
 {
 	while (*list) {
-		size_t n = strcspn(list, ",");
-		int r = one_fd(e, list, n);
+		size_t n = 0;
+		int r;
+
+		while (list[n] && list[n] != ',')
+			n++;
+		r = one_fd(e, list, n);
 
 		if (r < 0)
 			return r;
@@ -188,16 +198,13 @@ static int fd_list(struct pgi_environment *e, const char *list)
 	return 0;
 }
 
+/* FD_CLOEXEC is the only flag that there is (fcntl(2)), so the others need not be read. */
 static int close_on_exec(const char *name, int fd)
 {
-	int flags = fcntl(fd, F_GETFD);
-
-	if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return pgi_fail(EINVAL, "PGBGW_FDS: %s (descriptor %d) is not open", name, fd);
 	return 0;
 }
-
-bool pgi_launched;
 
 /* The open file description of a latch is shared with whoever rings: its flag is not set here. */
 static int check_latch(int fd)
@@ -206,8 +213,6 @@ static int check_latch(int fd)
 	int flags = fcntl(fd, F_GETFL);
 	ssize_t n;
 
-	if (pgi_launched)
-		return 0;
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	n = readlink(path, link, sizeof link - 1);
 	if (n > 0 && strcmp(link, "anon_inode:[eventfd]") != 0)
@@ -226,7 +231,7 @@ static int check_fds(const struct pgi_environment *e)
 	for (int i = 0; i < PGI_KNOWN_FDS && r == 0; i++)
 		if (e->fds[i] >= 0)
 			r = close_on_exec(fd_names[i], e->fds[i]);
-	if (r < 0)
+	if (r < 0 || pgi_launched)
 		return r;
 	int fd = e->fds[PGI_CONTROL];
 	if (fd >= 0 && (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET))

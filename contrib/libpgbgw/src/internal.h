@@ -59,13 +59,6 @@ struct pgi_environment {
 
 /* Reads the environment and checks the descriptors. */
 int pgi_environment_read(struct pgi_environment *e);
-/*
- * Set in a process that the launcher has forked and nobody executed a program in
- * since: its descriptors are as the supervisor made them, and what costs most of
- * looking at them, /proc, is left out.
- */
-extern bool pgi_launched;
-
 /* ---- segment.c ---- */
 
 enum { PGI_AREAS, PGI_TRANCHES, PGI_LISTS };
@@ -248,7 +241,7 @@ struct pgbgw_worker {
 	struct pgi_room *room;
 	struct pgi_environment env;
 	uint64_t party; /* this process in shared memory */
-	int spins;      /* looks before a sleep */
+	_Atomic int spins; /* looks before a sleep; below 0: nobody has asked yet */
 
 	pthread_mutex_t mu; /* attaching, detaching, mapping */
 	struct pgi_segment segment;
@@ -286,11 +279,19 @@ struct pgbgw_worker {
 };
 
 /*
- * pgbgw_attach for a worker that the supervisor counts as attached from its first
- * instruction on (attach = "always", all of modules): it is told, since an end
- * without a word is then a crash, and not waited for.
+ * Of a process that the launcher has forked and nobody executed a program in since.
+ * pgi_launched: its descriptors are as the supervisor made them, and need no look;
+ * nobody is greeted. pgi_counted: the supervisor counts it as attached (attach =
+ * "always"), as it does from its first instruction on, until it hears that it has
+ * detached. pgi_inherited: the segment, mapped and checked by the launcher.
  */
-int pgi_attach_counted(pgbgw_worker *w);
+extern bool pgi_launched, pgi_counted;
+extern struct pgi_segment pgi_inherited;
+/* Has a child of fork(2) noted: once in a process and those that it forks. */
+void pgi_watch_forks(void);
+
+/* Looks before a sleep that are worth it; not below 0. */
+int pgi_spins(pgbgw_worker *w);
 /* Fails in a forked child. */
 int pgi_usable(const pgbgw_worker *w);
 /* Fails unless attached. */

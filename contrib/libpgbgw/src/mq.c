@@ -230,7 +230,7 @@ void pgi_mq_wake(pgbgw_mq *q)
  */
 int pgi_mq_looks(const pgbgw_mq *q)
 {
-	int most = 4 * q->hold.w->spins; /* about twice the cost of a wake-up */
+	int most = 4 * pgi_spins(q->hold.w); /* about twice the cost of a wake-up */
 
 	if (q->vain % 256 == 0 || (q->vain >= 8 && (q->vain & (q->vain - 1)) == 0))
 		return most;

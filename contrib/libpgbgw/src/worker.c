@@ -8,6 +8,9 @@
 
 #include "internal.h"
 
+bool pgi_launched, pgi_counted;
+struct pgi_segment pgi_inherited;
+
 /* The worker that is open in this process. */
 static _Atomic(pgbgw_worker *) opened;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -25,6 +28,8 @@ static void forked(void)
 }
 
 static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, forked); }
+
+void pgi_watch_forks(void) { (void)pthread_once(&once, watch_forks); }
 
 int pgi_usable(const pgbgw_worker *w)
 {
@@ -60,12 +65,17 @@ static void free_worker(pgbgw_worker *w)
 	free(w);
 }
 
-/* Whether a look while another CPU works is worth anything. */
-static int spins(void)
+/* A look is worth something while another CPU works. */
+int pgi_spins(pgbgw_worker *w)
 {
+	int n = atomic_load_explicit(&w->spins, memory_order_relaxed);
 	cpu_set_t set;
 
-	return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1 ? 500 : 0;
+	if (n < 0) {
+		n = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1 ? 500 : 0;
+		atomic_store_explicit(&w->spins, n, memory_order_relaxed);
+	}
+	return n;
 }
 
 static int make(pgbgw_worker *w)
@@ -80,11 +90,12 @@ static int make(pgbgw_worker *w)
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&w->naming_mu, &recursive);
+	w->segment = pgi_inherited;
 	pthread_mutex_init(&w->segment.mu, NULL);
 	atomic_flag_clear(&w->in_latch_wait);
 	atomic_store(&w->local, PGBGW_LATCH_OWNED);
 	atomic_store(&w->latch, &w->local);
-	w->spins = spins();
+	atomic_store(&w->spins, -1);
 	w->party = pgi_party(&w->env.self);
 	w->room = mmap(NULL, sizeof *w->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->room == MAP_FAILED) {
@@ -104,7 +115,7 @@ int pgbgw_open(pgbgw_worker **to)
 	int r;
 
 	*to = NULL;
-	(void)pthread_once(&once, watch_forks);
+	pgi_watch_forks();
 	w = calloc(1, sizeof *w);
 	if (!w)
 		return pgi_fail(ENOMEM, "cannot open the worker: no memory is left");
@@ -123,7 +134,7 @@ int pgbgw_open(pgbgw_worker **to)
 		free_worker(w);
 		return r;
 	}
-	if (w->env.fds[PGI_CONTROL] >= 0) {
+	if (w->env.fds[PGI_CONTROL] >= 0 && !pgi_launched) {
 		struct pgi_record hello = { .type = PGI_HELLO, .text = pgi_text_of("libpgbgw " PGBGW_VERSION) };
 
 		(void)pgi_tell(w, &hello); /* the end of the socket is seen by who reads */
@@ -136,18 +147,17 @@ const pgbgw_self *pgbgw_get_self(const pgbgw_worker *w) { return &w->env.self; }
 bool pgbgw_is_attached(const pgbgw_worker *w) { return atomic_load(&w->inside) && !atomic_load(&w->forked); }
 bool pgbgw_supervisor_died(const pgbgw_worker *w) { return atomic_load(&w->died); }
 
-/* Tells the supervisor before the first byte is written, and waits for its answer unless it counts this process already. */
-static int enter(pgbgw_worker *w, bool counted)
+/* Tells the supervisor before the first byte is written, and waits for its answer, unless it knows. */
+static int enter(pgbgw_worker *w)
 {
 	struct pgi_record attach = { .type = PGI_ATTACH };
 	uint32_t slot = w->env.self.handle.slot;
 	word32 *word = pgi_latch_word(&w->segment, slot);
-	int r;
+	int r = 0;
 
 	if (!word)
 		return pgi_fail(EUCLEAN, "cannot attach: slot %u has no latch", slot);
-	r = counted ? pgi_tell(w, &attach) : -EAGAIN;
-	if (r == -EAGAIN)
+	if (!pgi_counted)
 		r = pgi_call(w, &attach, NULL, pgi_now() + PGI_CALL_NS, PGI_DEAF);
 	if (r < 0)
 		return r;
@@ -157,7 +167,7 @@ static int enter(pgbgw_worker *w, bool counted)
 	return 0;
 }
 
-static int attach(pgbgw_worker *w, bool counted)
+static int attach(pgbgw_worker *w)
 {
 	bool fresh = !w->segment.base;
 	int r = 0;
@@ -169,26 +179,23 @@ static int attach(pgbgw_worker *w, bool counted)
 	if (fresh)
 		r = pgi_map_segment(w->env.fds[PGI_SEGMENT], &w->segment);
 	if (r == 0)
-		r = enter(w, counted);
+		r = enter(w);
 	if (r < 0 && fresh)
 		pgi_unmap_segment(&w->segment); /* nobody has seen it yet */
 	return r;
 }
 
-static int attach_locked(pgbgw_worker *w, bool counted)
+int pgbgw_attach(pgbgw_worker *w)
 {
 	int r = pgi_usable(w);
 
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&w->mu);
-	r = attach(w, counted);
+	r = attach(w);
 	pthread_mutex_unlock(&w->mu);
 	return r;
 }
-
-int pgbgw_attach(pgbgw_worker *w) { return attach_locked(w, false); }
-int pgi_attach_counted(pgbgw_worker *w) { return attach_locked(w, true); }
 
 static int detach(pgbgw_worker *w, bool closing)
 {
@@ -202,8 +209,9 @@ static int detach(pgbgw_worker *w, bool closing)
 	pthread_mutex_unlock(&w->party_mu);
 	if (inside || closing)
 		pgi_abandon_all(w, closing);
-	if (!inside)
+	if (!inside && !(closing && pgi_counted))
 		return 0;
+	pgi_counted = false;
 	pgi_dynamics_leave(w); /* one that came meanwhile */
 	pgi_latch_move(w, &w->local);
 	r = closing ? pgi_tell(w, &request) : -EAGAIN; /* last words are heard before the end is seen */
