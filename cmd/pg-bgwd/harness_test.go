@@ -22,7 +22,7 @@ import (
 
 // patience bounds every wait of these tests: nothing is expected to take a
 // noticeable part of it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 var programs string // directory of pg-bgwd and pg-bgw-launcher
 

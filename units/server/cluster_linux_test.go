@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // lacking skips a test for want of something, or fails it where everything is promised.
 func lacking(t testing.TB, what string) {
