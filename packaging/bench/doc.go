@@ -5,6 +5,7 @@
 //	bench card                  the machine's own costs
 //	bench peers                 who can be measured here, and why not the others
 //	bench lifecycle [flags]     start, restart, crash, stop, memory, idle cost
+//	bench shm [flags]           message queues and latches
 //	bench server [flags]        what a server does, to what its workers do
 //	bench modules [flags]       workers of one library, inside of PostgreSQL and not
 //

@@ -83,6 +83,13 @@ func (l *launcher) begin(s supervise.Start, by func() (*launch.Launcher, error),
 // startError is err without the worker's name, which everybody who is shown
 // the reason of a state knows.
 func startError(err error) error {
+	if s, ok := errors.AsType[*launch.SpecError](err); ok {
+		field, limit := strings.CutPrefix(s.Field, "Limits[")
+		if limit {
+			field = strings.TrimSuffix(field, "]")
+		}
+		return fmt.Errorf("%s: %s", field, s.Why)
+	}
 	e, ok := errors.AsType[*launch.StartError](err)
 	if !ok {
 		return err
