@@ -92,7 +92,7 @@ func TestService(t *testing.T) {
 			name string
 			f    func(*testing.T, *machine)
 		}{
-			{"start", checkStart}, {"cgroups", checkCgroups}, {"process", checkProcess}, {"output", checkOutput},
+			{"start", checkStart}, {"cgroups", checkCgroups}, {"process", checkProcess}, {"files", checkFiles}, {"output", checkOutput},
 			{"reload", checkReload}, {"bad reload", checkBadReload}, {"worker killed", checkWorkerKilled},
 			{"daemon killed", checkDaemonKilled}, {"watchdog", checkWatchdog}, {"restart", checkRestart}, {"systemd's interface", checkManager},
 			{"shipped example", checkShippedExample}, {"stop", checkStop},
@@ -185,6 +185,34 @@ func checkProcess(t *testing.T, m *machine) {
 	if user := m.run(t, "stat", "--format=%U", fmt.Sprintf("/proc/%d", pid)); user != "pg-bgw" {
 		t.Errorf("it runs as %s", user)
 	}
+}
+
+// checkFiles: a worker writes where pg-bgw-worker(5) says, and with a drop-in elsewhere.
+func checkFiles(t *testing.T, m *machine) {
+	m.run(t, "install", "-d", "--owner=pg-bgw", "/srv/backup")
+	m.run(t, "touch", "/tmp/of-another", "/home/of-another")
+	m.define(t, "writer", "for d in /var/lib/pg-bgw /run/pg-bgw /tmp /var/tmp /srv/backup; do touch $d/by-a-worker && all=\"$all $d\"; done; "+
+		"echo writes$all, sees $({ ls -A /home; ls -A /tmp; } 2>/dev/null); exec sleep infinity")
+	says := func(how, want string) {
+		t.Helper()
+		from := m.mark(t)
+		m.run(t, "systemctl", how, "pg-bgw")
+		r := m.awaitThat(t, from, "of what it writes", func(r record) bool {
+			return r["SYSLOG_IDENTIFIER"] == "writer" && strings.HasPrefix(r["MESSAGE"], "writes")
+		})
+		if r["MESSAGE"] != want {
+			t.Errorf("after a %s it %s, want %s", how, r["MESSAGE"], want)
+		}
+	}
+	const own = "writes /var/lib/pg-bgw /run/pg-bgw /tmp /var/tmp"
+	says("reload", own+", sees by-a-worker")
+	const dir = "/run/systemd/system/pg-bgw.service.d"
+	m.write(t, dir+"/files.conf", "[Service]\nReadWritePaths=/srv/backup\n")
+	m.run(t, "systemctl", "daemon-reload")
+	says("restart", own+" /srv/backup, sees by-a-worker")
+	m.run(t, "rm", "-r", dir, "/etc/pg-bgw/workers.d/writer.hcl")
+	m.run(t, "systemctl", "daemon-reload")
+	m.run(t, "systemctl", "reload", "pg-bgw")
 }
 
 func checkOutput(t *testing.T, m *machine) {

@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"path"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -97,10 +98,16 @@ func checkCatalog(t *testing.T, m *machine) {
 }
 
 func checkManual(t *testing.T, m *machine) {
-	for _, page := range [][2]string{{"8", "pg-bgwd"}, {"1", "pg-bgwctl"}, {"5", "pg-bgw.hcl"}, {"5", "pg-bgw-worker"}} {
-		_, errs, status := m.try("man", "--warnings", page[0], page[1])
+	pages, err := filepath.Glob("../man/*.[1-8]")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("there are no pages: %v", err)
+	}
+	for _, page := range pages {
+		section := strings.TrimPrefix(filepath.Ext(page), ".")
+		name := strings.TrimSuffix(filepath.Base(page), "."+section)
+		_, errs, status := m.try("man", "--warnings", section, name)
 		if status != 0 || errs != "" {
-			t.Errorf("man %s %s: exit status %d\n%s", page[0], page[1], status, errs)
+			t.Errorf("man %s %s: exit status %d\n%s", section, name, status, errs)
 		}
 	}
 }
