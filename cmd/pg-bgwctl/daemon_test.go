@@ -213,7 +213,7 @@ func (d *daemon) Register(ctx context.Context, c dbusapi.Caller, def dbusapi.Def
 	}
 	wire, _ := json.Marshal(dbusapi.EncodeDefinition(def))
 	d.note("Register " + string(wire) + " " + def.Set.String())
-	return d.add(def, "", def.Name), nil
+	return d.add(def, "", def.Name, true), nil
 }
 
 func (d *daemon) RegisterAll(ctx context.Context, c dbusapi.Caller, defs []dbusapi.Definition, flags dbusapi.RegisterFlags) ([]dbusapi.Registration, error) {
@@ -233,14 +233,14 @@ func (d *daemon) Instantiate(_ context.Context, c dbusapi.Caller, template, argu
 	}
 	d.note(fmt.Sprintf("Instantiate %s %q %s", template, argument, over.Set))
 	over.Name = template + "@" + argument
-	return d.add(over, template, over.Name), nil
+	return d.add(over, template, over.Name, true), nil
 }
 
-func (d *daemon) add(def dbusapi.Definition, template, label string) handle {
+func (d *daemon) add(def dbusapi.Definition, template, label string, dynamic bool) handle {
 	d.mu.Lock()
 	d.next++
 	h := handle{Slot: uint32(d.next % 128), Generation: d.next}
-	w := workerInfo{Handle: h, Label: label, Template: template, Definition: def, Dynamic: true, State: "waiting",
+	w := workerInfo{Handle: h, Label: label, Template: template, Definition: def, Dynamic: dynamic, State: "waiting",
 		Status: dbusapi.StatusNotYetStarted, ExitCode: -1}
 	d.workers[h] = w
 	d.mu.Unlock()
@@ -322,7 +322,7 @@ func (d *daemon) Start(_ context.Context, c dbusapi.Caller, h handle) (handle, e
 	case err != nil || runs(&w):
 		return h, err
 	case hasEnded(&w):
-		return d.add(w.Definition, "", w.Label), nil
+		return d.add(w.Definition, "", w.Label, w.Dynamic), nil
 	}
 	d.run(h)
 	return h, nil

@@ -80,6 +80,7 @@ type monitor struct {
 	titles map[handle]string // of the workers that had an event
 	labels map[handle]string // of those that there were at the beginning: what is left of one that is gone
 	only   map[handle]bool   // those whose events are printed; nil: all
+	follow map[string]bool   // labels of definitions among them: a later registration counts, too
 }
 
 // begin reads what workers there are. A service that does not run is waited for, unless workers were named.
@@ -105,11 +106,37 @@ func (m *monitor) begin(ctx context.Context, args []string) error {
 			return err
 		}
 		if m.only == nil {
-			m.only = map[handle]bool{}
+			m.only, m.follow = map[handle]bool{}, map[string]bool{}
 		}
 		m.only[w.Handle] = true
+		if !w.Dynamic {
+			m.follow[w.Label] = true
+		}
 	}
 	return nil
+}
+
+// renew adds the new registrations of definitions that are followed: the one of e, or all that there are after the service
+// has come back or events were missed.
+func (m *monitor) renew(ctx context.Context, e dbusapi.Event) {
+	again := e.Kind == dbusapi.EventDaemonBack || e.Kind == dbusapi.EventMissed
+	if len(m.follow) == 0 || e.Kind != dbusapi.EventNew && !again {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ws := workers{{Handle: e.Handle, Label: e.Label}}
+	if again {
+		ws, _ = m.bus.index(ctx, "watch workers") // who comes later is an event
+	}
+	for i := range ws {
+		if !m.follow[ws[i].Label] {
+			continue
+		}
+		if w, err := m.bus.Worker(ctx, ws[i].Handle); err == nil && !w.Dynamic { // whose name is nobody's label
+			m.only[w.Handle] = true
+		}
+	}
 }
 
 // eventLine is one event as JSON; fields that an event does not have are left out.
@@ -133,6 +160,7 @@ type eventLine struct {
 
 // event prints e if it is wanted.
 func (m *monitor) event(ctx context.Context, e dbusapi.Event) (shown bool, err error) {
+	m.renew(ctx, e)
 	ofWorker := e.Kind == dbusapi.EventStateChanged || e.Kind == dbusapi.EventNew || e.Kind == dbusapi.EventRemoved
 	if m.only != nil && (ofWorker && !m.only[e.Handle] || e.Kind == dbusapi.EventServer) {
 		return false, nil
