@@ -8,6 +8,9 @@ import (
 // maxUnwritten is how many bytes wait for a broker that does not read before who sends waits as well.
 const maxUnwritten = 256 << 10
 
+// maxGathered is how many bytes are gathered before they are written.
+const maxGathered = 32 << 10
+
 // outbox makes one write of messages that are sent at about the same time, since each write wakes the broker: who finds
 // nobody writing lets the others who can send now do so first, and writes for all.
 type outbox struct {
@@ -18,6 +21,7 @@ type outbox struct {
 	waiting []byte
 	spare   []byte // empty, to be waiting next
 	writing bool
+	gathers bool  // what is put waits for the end of gather
 	err     error // of the write that failed: the connection is gone
 }
 
@@ -39,15 +43,34 @@ func (o *outbox) put(b []byte) error {
 		return o.err
 	}
 	o.waiting = append(o.waiting, b...)
-	if o.writing {
-		return nil
+	if !o.gathers || len(o.waiting) >= maxGathered {
+		o.begin()
+	}
+	return o.err
+}
+
+// gather calls f and makes one write of what is put meanwhile, or of each maxGathered bytes of it. f must not wait for others.
+func (o *outbox) gather(f func()) {
+	o.mu.Lock()
+	o.gathers = true
+	o.mu.Unlock()
+	f()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gathers = false
+	o.begin()
+}
+
+// begin writes what waits unless somebody does. o.mu is held, but not while it writes.
+func (o *outbox) begin() {
+	if o.writing || o.err != nil || len(o.waiting) == 0 {
+		return
 	}
 	o.writing = true
 	o.batch()
 	if o.writing {
 		go o.rest() // what others left here is not the caller's to wait for
 	}
-	return o.err
 }
 
 // rest writes until nothing is left.
@@ -82,7 +105,7 @@ func (o *outbox) batch() {
 func (o *outbox) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.writing {
+	for o.begin(); o.writing; {
 		o.written.Wait()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,4 +80,44 @@ func TestOutboxBlocked(t *testing.T) {
 			t.Errorf("%d failed; later: %v", failed, o.put([]byte("x")))
 		}
 	})
+}
+
+// TestOutboxGather: what is put while it gathers is one write, or one for each maxGathered bytes, at its end or when it is drained.
+func TestOutboxGather(t *testing.T) {
+	var writes []int
+	o := newOutbox(func(b []byte) (int, error) { writes = append(writes, len(b)); return len(b), nil })
+	put := func(size int) {
+		if err := o.put(make([]byte, size)); err != nil {
+			t.Error(err)
+		}
+	}
+	expect := func(want ...int) {
+		t.Helper()
+		o.drain()
+		if !slices.Equal(writes, want) {
+			t.Errorf("writes of %v bytes, want %v", writes, want)
+		}
+		writes = nil
+	}
+	o.gather(func() {})
+	expect()
+	o.gather(func() {
+		for range 100 {
+			put(10)
+		}
+		if len(writes) > 0 {
+			t.Errorf("it has written %v bytes", writes)
+		}
+	})
+	expect(1000)
+	o.gather(func() {
+		put(7)
+		expect(7)
+		put(maxGathered - 1)
+		put(1)
+		put(5)
+	})
+	expect(maxGathered, 5)
+	put(3)
+	expect(3)
 }

@@ -31,21 +31,15 @@ func (q *queue) add(f func()) bool {
 	return !full
 }
 
-// run runs what is added until ctx ends.
-func (q *queue) run(ctx context.Context) {
+// run runs what is added until ctx ends, what has come together by one call of with.
+func (q *queue) run(ctx context.Context, with func(batch func())) {
 	for {
 		q.mu.Lock()
 		batch := q.items
 		q.items = nil
 		q.mu.Unlock()
-		for i, f := range batch {
-			if ctx.Err() != nil {
-				return
-			}
-			batch[i] = nil
-			f()
-		}
-		if len(batch) > 0 {
+		if len(batch) > 0 && ctx.Err() == nil {
+			with(func() { runAll(ctx, batch) })
 			continue
 		}
 		select {
@@ -53,5 +47,15 @@ func (q *queue) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func runAll(ctx context.Context, batch []func()) {
+	for i, f := range batch {
+		if ctx.Err() != nil {
+			return
+		}
+		batch[i] = nil
+		f()
 	}
 }

@@ -54,8 +54,8 @@ func (s *Server) newSession(ctx context.Context) (*session, error) {
 	sess.conn = conn
 	sess.rules.bus = conn.BusObject()
 	context.AfterFunc(conn.Context(), sess.cancel)
-	sess.workers.Go(func() { sess.out.run(sess.ctx) })
-	sess.workers.Go(func() { sess.gone.run(sess.ctx) })
+	sess.workers.Go(func() { sess.out.run(sess.ctx, conn.framed.outbox.gather) })
+	sess.workers.Go(func() { sess.gone.run(sess.ctx, func(batch func()) { batch() }) })
 	return sess, nil
 }
 
