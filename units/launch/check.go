@@ -81,7 +81,9 @@ func (s *Spec) checkNumbers() (field, why string) {
 		ok = within("number of Credential.Groups", len(s.Credential.Groups), 0, groupsMax)
 	}
 	for i, fd := range s.Files {
-		ok = ok && within(fmt.Sprintf("Files[%d]", i), fd, -1, 1<<30)
+		if ok && (fd < -1 || fd > 1<<30) { // only then is there something to name
+			ok = within(fmt.Sprintf("Files[%d]", i), fd, -1, 1<<30)
+		}
 	}
 	for i, l := range s.Rlimits {
 		ok = ok && within(fmt.Sprintf("Rlimits[%d].Resource", i), l.Resource, 0, 1<<16)

@@ -32,7 +32,7 @@ type program struct {
 type packet struct {
 	data []byte
 	fds  []int
-	done func(error) // called once when it has been taken or never will be; must not block
+	sent chan error // of one that is queued: one value, when it has been taken or never will be
 }
 
 // spawn starts the launcher program. It stays in this process's session, by which a
@@ -111,9 +111,11 @@ func (p *program) probe(ctx context.Context) error {
 		unix.Close(pipe[1])
 		return err
 	}
-	sent := make(chan error, 1)
-	p.send(&packet{data: ping(), fds: []int{pipe[1]}, done: func(err error) { sent <- err }})
-	err := <-sent
+	pk := &packet{data: ping(), fds: []int{pipe[1]}}
+	queued, err := p.send(pk)
+	if queued {
+		err = <-pk.sent
+	}
 	unix.Close(pipe[1])
 	if err != nil {
 		return err
@@ -134,23 +136,22 @@ func (p *program) probe(ctx context.Context) error {
 	return nil
 }
 
-// send hands over a packet, now or when the socket takes it. The descriptors must
-// stay open until done is called.
-func (p *program) send(pk *packet) {
+// send hands over a packet, or queues it until the socket takes it. The descriptors
+// of one that is queued must stay open until pk.sent says what became of it.
+func (p *program) send(pk *packet) (queued bool, err error) {
 	p.mu.Lock()
-	err := unix.Errno(unix.EAGAIN)
+	defer p.mu.Unlock()
+	e := unix.Errno(unix.EAGAIN)
 	if len(p.queue) == 0 {
-		err = p.put(pk)
+		e = p.put(pk)
 	}
-	if err == unix.EAGAIN {
-		p.queue = append(p.queue, pk)
-		_ = p.l.poller.Modify(p.sock, p.events|unix.EPOLLOUT) // on error the program is dying, and onSocket fails the queue
-		pk = nil
+	if e != unix.EAGAIN {
+		return false, sendError(e)
 	}
-	p.mu.Unlock()
-	if pk != nil {
-		pk.done(sendError(err))
-	}
+	pk.sent = make(chan error, 1)
+	p.queue = append(p.queue, pk)
+	_ = p.l.poller.Modify(p.sock, p.events|unix.EPOLLOUT) // on error the program is dying, and onSocket fails the queue
+	return true, nil
 }
 
 // put writes a packet without waiting. p.mu is held.
@@ -168,6 +169,19 @@ func (p *program) put(pk *packet) unix.Errno {
 	}
 }
 
+// await waits until a queued packet is sent. If ctx ends first it is taken back.
+func (p *program) await(ctx context.Context, pk *packet) error {
+	select {
+	case err := <-pk.sent:
+		return err
+	case <-ctx.Done():
+	}
+	if p.withdraw(pk) {
+		return context.Cause(ctx)
+	}
+	return <-pk.sent
+}
+
 // withdraw takes a packet back and reports whether that was possible.
 func (p *program) withdraw(pk *packet) bool {
 	p.mu.Lock()
@@ -183,11 +197,11 @@ func (p *program) withdraw(pk *packet) bool {
 
 // onSocket runs when the socket takes packets again or the program is gone.
 func (p *program) onSocket(events uint32) {
-	var done []func()
 	if events&unix.EPOLLIN != 0 {
 		p.listen()
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	gone := events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 	for len(p.queue) > 0 {
 		err := unix.Errno(unix.EPIPE)
@@ -197,9 +211,8 @@ func (p *program) onSocket(events uint32) {
 		if err == unix.EAGAIN {
 			break
 		}
-		pk := p.queue[0]
+		p.queue[0].sent <- sendError(err)
 		p.queue = p.queue[1:]
-		done = append(done, func() { pk.done(sendError(err)) })
 	}
 	switch {
 	case gone:
@@ -207,10 +220,6 @@ func (p *program) onSocket(events uint32) {
 	case events&unix.EPOLLOUT != 0 && len(p.queue) == 0:
 		p.queue = nil
 		_ = p.l.poller.Modify(p.sock, p.events)
-	}
-	p.mu.Unlock()
-	for _, f := range done {
-		f()
 	}
 }
 

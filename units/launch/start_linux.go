@@ -18,7 +18,7 @@ type start struct {
 	spec    *Spec
 	status  int                   // read end of the status pipe, -1 when it has been closed
 	token   uint64                // of kin
-	result  chan error            // one value: nil when the program runs, else after all is gone; not with then
+	result  chan error            // one value: nil when the program runs, else after all is gone; nil with then
 	then    func(*Process, error) // called once with the same on the poller's goroutine or another; nil: none
 	failure error                 // what result will be when nothing is left
 }
@@ -147,7 +147,10 @@ func (rq *request) again(ctx context.Context) (*Process, error) {
 // request makes the worker's cgroup and status pipe and sends one request, whose
 // start it returns.
 func (p *Process) request(ctx context.Context, prog *program, rq *request) (*start, error) {
-	st := &start{spec: rq.spec, status: -1, result: make(chan error, 1), then: rq.then}
+	st := &start{spec: rq.spec, status: -1, then: rq.then}
+	if st.then == nil {
+		st.result = make(chan error, 1)
+	}
 	p.start = st
 	fds := make([]int, 1, len(rq.files)+2)
 	if p.l.cgroups != nil {
@@ -164,17 +167,10 @@ func (p *Process) request(ctx context.Context, prog *program, rq *request) (*sta
 		return nil, fmt.Errorf("cannot start worker %s: %w", p.id, err)
 	}
 	fds[0] = write
-	sent := make(chan error, 1)
-	pk := &packet{data: rq.data, fds: append(fds, rq.files...), done: func(err error) { sent <- err }}
-	prog.send(pk)
-	select {
-	case err = <-sent:
-	case <-ctx.Done():
-		if prog.withdraw(pk) {
-			err = context.Cause(ctx)
-		} else {
-			err = <-sent
-		}
+	pk := &packet{data: rq.data, fds: append(fds, rq.files...)}
+	queued, err := prog.send(pk)
+	if queued {
+		err = prog.await(ctx, pk)
 	}
 	if err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
 		p.cancel(err)

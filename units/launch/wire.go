@@ -3,6 +3,7 @@ package launch
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -37,9 +38,8 @@ const marker = "PGBGW_START"
 // encode returns the request for s and the descriptors that go with it after
 // the status pipe and the cgroup. s has been checked.
 func encode(s *Spec, cgroup bool) (packet []byte, files []int, err error) {
-	env := environment(s)
 	targets, files := targets(s.Files)
-	b := make([]byte, headSize, headSize+512)
+	b := make([]byte, headSize, headSize+1024)
 	for _, l := range s.Rlimits {
 		b = order.AppendUint32(b, uint32(l.Resource))
 		b = order.AppendUint32(b, 0)
@@ -58,16 +58,15 @@ func encode(s *Spec, cgroup bool) (packet []byte, files []int, err error) {
 	if s.Main != nil {
 		argv = s.Main.argv()
 	}
-	for _, list := range [][]string{argv, env} {
-		for _, v := range list {
-			b = appendString(b, v)
-		}
+	for _, v := range argv {
+		b = appendString(b, v)
 	}
+	b, variables := appendEnvironment(b, s)
 	if len(b) > requestMax {
 		return nil, nil, &SpecError{s.ID, "Env", fmt.Sprintf(
 			"arguments, environment and groups take %d bytes; at most %d are possible, pass more in a file", len(b), requestMax)}
 	}
-	putHead(b, s, cred, flags(s, cgroup), [...]int{len(argv), len(env), len(files), len(targets)})
+	putHead(b, s, cred, flags(s, cgroup), [...]int{len(argv), variables, len(files), len(targets)})
 	return b, files, nil
 }
 
@@ -139,32 +138,32 @@ func limitsMemory(s *Spec) bool {
 	return false
 }
 
-// environment returns s.Env with the marker in place of any that is there.
-func environment(s *Spec) []string {
-	env := make([]string, 0, len(s.Env)+1)
+// appendEnvironment appends s.Env with the marker in place of any that is there, and
+// returns how many variables that is.
+func appendEnvironment(b []byte, s *Spec) (packet []byte, n int) {
 	for _, v := range s.Env {
 		if !strings.HasPrefix(v, marker+"=") {
-			env = append(env, v)
+			b = appendString(b, v)
+			n++
 		}
 	}
-	return append(env, marker+"="+s.ID)
+	return appendString(b, marker+"="+s.ID), n + 1
 }
 
 // targets returns the descriptors to send, each once, and for every descriptor
 // of the worker which of them it is.
 func targets(files []int) (targets []uint16, send []int) {
-	at := make(map[int]uint16, len(files))
-	for _, fd := range files {
-		i, ok := at[fd]
+	targets, send = make([]uint16, len(files)), make([]int, 0, len(files))
+	for i, fd := range files {
+		at := slices.Index(send, fd)
 		switch {
 		case fd == -1:
-			i = noFile
-		case !ok:
-			i = uint16(len(send))
-			at[fd] = i
+			at = noFile
+		case at < 0:
+			at = len(send)
 			send = append(send, fd)
 		}
-		targets = append(targets, i)
+		targets[i] = uint16(at)
 	}
 	return targets, send
 }

@@ -104,16 +104,22 @@ func startError(err error) error {
 // prepared is what a start holds until the launcher has it.
 type prepared struct {
 	spec  launch.Spec
-	pass  []int    // what the worker gets from 3 on
-	names []string // of pass, as PGBGW_FDS has them
-	files []int    // to be closed by the daemon once they are passed on
+	named []byte // what PGBGW_FDS says of spec.Files from 3 on
+	files []int  // to be closed by the daemon once they are passed on
 }
+
+// usualFiles is how many descriptors a worker has as a rule; a connection has more.
+const usualFiles = 8
 
 // add passes fd on under that name, and returns its number in the worker.
 func (p *prepared) add(name string, fd int) int {
-	n := 3 + len(p.pass)
-	p.names = append(p.names, name+":"+strconv.Itoa(n))
-	p.pass = append(p.pass, fd)
+	n := len(p.spec.Files)
+	if n > 3 {
+		p.named = append(p.named, ',')
+	}
+	p.named = append(append(p.named, name...), ':')
+	p.named = strconv.AppendInt(p.named, int64(n), 10)
+	p.spec.Files = append(p.spec.Files, fd)
 	return n
 }
 
@@ -124,7 +130,7 @@ func (p *prepared) close() {
 }
 
 func (l *launcher) prepare(s supervise.Start) (*prepared, error) {
-	p := &prepared{}
+	p := &prepared{named: make([]byte, 0, 64), files: make([]int, 0, usualFiles)}
 	if err := l.fill(p, s); err != nil {
 		p.close()
 		l.control.drop(s.Run)
@@ -138,6 +144,7 @@ func (l *launcher) fill(p *prepared, s supervise.Start) (err error) {
 	if p.spec, err = l.spec(s); err != nil {
 		return err
 	}
+	p.spec.Files = append(make([]int, 0, usualFiles), -1, -1, -1) // standard input, output and error
 	if err := l.descriptors(s, p); err != nil {
 		return err
 	}
@@ -150,8 +157,8 @@ func (l *launcher) fill(p *prepared, s supervise.Start) (err error) {
 		return err
 	}
 	p.files = append(p.files, out)
-	p.spec.Files = append([]int{-1, out, out}, p.pass...)
-	env = append(env, "PGBGW_FDS="+strings.Join(p.names, ","))
+	p.spec.Files[1], p.spec.Files[2] = out, out
+	env = append(env, "PGBGW_FDS="+string(p.named))
 	if stream != "" {
 		env = append(env, "JOURNAL_STREAM="+stream)
 	}
@@ -266,15 +273,15 @@ const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // says.
 func (l *launcher) environment(s supervise.Start, p *prepared) ([]string, error) {
 	w := s.Worker
-	env := []string{
-		"PATH=" + path, "LANG=C.UTF-8",
-		"PGBGW_SLOT=" + strconv.FormatUint(uint64(s.Run.Slot), 10),
-		"PGBGW_GENERATION=" + strconv.FormatUint(s.Run.Generation, 10),
-		"PGBGW_NAME=" + w.Name, "PGBGW_TYPE=" + w.Type,
-		"PGBGW_MAIN_ARG=" + strconv.FormatUint(w.MainArg, 10),
-		"PGBGW_EXTRA=" + base64.StdEncoding.EncodeToString(w.Extra),
-		"PGBGW_NOTIFY_PID=" + strconv.FormatUint(uint64(s.Owner.Pid), 10),
-	}
+	env := append(make([]string, 0, 16), // room for what follows
+		"PATH="+path, "LANG=C.UTF-8",
+		"PGBGW_SLOT="+strconv.FormatUint(uint64(s.Run.Slot), 10),
+		"PGBGW_GENERATION="+strconv.FormatUint(s.Run.Generation, 10),
+		"PGBGW_NAME="+w.Name, "PGBGW_TYPE="+w.Type,
+		"PGBGW_MAIN_ARG="+strconv.FormatUint(w.MainArg, 10),
+		"PGBGW_EXTRA="+base64.StdEncoding.EncodeToString(w.Extra),
+		"PGBGW_NOTIFY_PID="+strconv.FormatUint(uint64(s.Owner.Pid), 10),
+	)
 	if id := os.Getenv("INVOCATION_ID"); id != "" {
 		env = append(env, "INVOCATION_ID="+id)
 	}

@@ -77,14 +77,16 @@ func (d *Daemon) logChange(c supervise.Change) {
 		d.logExit(c)
 	case supervise.Updated:
 		if i.State == units.Held && c.Before.State != units.Held { // with a process, its exit says so
-			d.log.Log(d.ctx, journal.LevelNotice, "worker held", workerAttrs(i)...)
+			d.log.LogAttrs(d.ctx, journal.LevelNotice, "worker held", workerAttrs(i)...)
 		}
 	case supervise.Unregistered:
 		level := journal.LevelNotice
 		if c.Before.State == units.Ended { // its exit was logged
 			level = slog.LevelDebug
 		}
-		d.log.Log(d.ctx, level, "worker unregistered", workerAttrs(i)...)
+		if d.log.Enabled(d.ctx, level) {
+			d.log.LogAttrs(d.ctx, level, "worker unregistered", workerAttrs(i)...)
+		}
 	case supervise.Crashed:
 		d.logCrash(c)
 	case supervise.Renewed:
@@ -101,8 +103,8 @@ func (d *Daemon) logCrash(c supervise.Change) {
 		d.log.Warn("a server crashed: every attached worker of the segment is ended", "server", c.Server, "segment", c.Segment)
 		return
 	}
-	d.log.Warn("a worker ended while it was attached: every other attached worker of its segment is ended",
-		append(workerAttrs(c.Info), "segment", c.Segment)...)
+	d.log.LogAttrs(d.ctx, slog.LevelWarn, "a worker ended while it was attached: every other attached worker of its segment is ended",
+		append(workerAttrs(c.Info), slog.String("segment", c.Segment))...)
 }
 
 // logExit follows PostgreSQL: exit code 0 only at debug level (BGW-116).
@@ -119,18 +121,21 @@ func (d *Daemon) logExit(c supervise.Change) {
 }
 
 func (d *Daemon) worker(i supervise.Info, l slog.Level, id journal.MessageID, text string) {
-	d.log.Log(d.ctx, l, text, append([]any{journal.Event(id)}, workerAttrs(i)...)...)
+	if d.log.Enabled(d.ctx, l) {
+		d.log.LogAttrs(d.ctx, l, text, append(workerAttrs(i), journal.Event(id))...)
+	}
 }
 
-func workerAttrs(i supervise.Info) []any {
+// workerAttrs has room for one more.
+func workerAttrs(i supervise.Info) []slog.Attr {
 	label := i.Worker.Label
 	if label == "" {
 		label = i.Worker.Name
 	}
-	attrs := []any{
+	attrs := append(make([]slog.Attr, 0, 12),
 		journal.Worker(label), journal.Type(i.Worker.Type), journal.Slot(i.Handle.Slot), journal.Generation(i.Handle.Generation),
 		journal.StartNumber(i.Start), journal.State(i.State.String()),
-	}
+	)
 	pid := i.Pid
 	if pid == 0 && !i.Exit.At.IsZero() {
 		pid = i.Exit.Pid
