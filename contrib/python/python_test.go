@@ -18,15 +18,31 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// TestImport: it starts no thread and no process.
+func TestImport(t *testing.T) {
+	need(t)
+	c := exec.Command("python3", "-B", "-c", `
+import sys, threading
+def audit(event, _):
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+        raise AssertionError(event)
+sys.addaudithook(audit)
+import pgbgw
+assert threading.active_count() == 1
+`)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestWithoutLibatomic: what needs no atomic operations works, and what needs
 // them says what to install.
 func TestWithoutLibatomic(t *testing.T) {
 	need(t)
 	c := exec.Command("python3", "-B", "-c", `
-import ctypes, ctypes.util
+import ctypes
 def missing(*_): raise OSError
 ctypes.CDLL = missing
-ctypes.util.find_library = lambda name: None
 import pgbgw
 from tests.fakes import World, memory
 from pgbgw._queue import Queue

@@ -1,7 +1,6 @@
 """Atomic operations on shared memory, by libatomic: see the package."""
 
 import ctypes
-import ctypes.util
 
 from ._errors import Error
 
@@ -13,13 +12,10 @@ class NoAtomics(Error):
 
 
 def _load():
-    for name in ("libatomic.so.1", ctypes.util.find_library("atomic")):
-        if name:
-            try:
-                return _declare(ctypes.CDLL(name))
-            except (OSError, AttributeError):
-                continue
-    return None
+    try:
+        return _declare(ctypes.CDLL("libatomic.so.1"))
+    except (OSError, AttributeError):
+        return None
 
 
 def _declare(lib):

@@ -3,7 +3,6 @@
 import array
 import collections
 import os
-import select
 import socket
 import threading
 import time
@@ -39,10 +38,14 @@ class Client:
         with self._lock:
             self._last += 1
             record.id = self._last
+            timeout = self._socket.gettimeout()
+            self._socket.settimeout(0)  # with another one Python waits for room before it sends
             try:
-                self._socket.send(control.encode(record), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._socket.send(control.encode(record), socket.MSG_NOSIGNAL)
             except OSError:
                 pass
+            finally:
+                self._socket.settimeout(timeout)
 
     def call(self, record, timeout=None):
         """Returns (answer, descriptor or -1). Refused if the answer says so;
@@ -54,7 +57,6 @@ class Client:
             record.id = self._last
             deadline = None if timeout is None else time.monotonic() + timeout
             try:
-                self._socket.setblocking(True)
                 self._socket.settimeout(timeout)
                 self._socket.send(control.encode(record), socket.MSG_NOSIGNAL)
                 answer, fd = self._await(record.id, deadline)
@@ -75,9 +77,9 @@ class Client:
     def poll(self):
         """Takes the events that have come by now."""
         with self._lock:
-            while not self._broken and select.select([self._socket], [], [], 0)[0]:
+            self._socket.settimeout(0)
+            while not self._broken:
                 try:
-                    self._socket.settimeout(0)
                     self._drop(*self._take(*self._receive()))
                 except BlockingIOError:
                     return

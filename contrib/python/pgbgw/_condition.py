@@ -3,57 +3,37 @@
 import time
 
 from . import _places
-from ._errors import NotAttached, Timeout
+from ._errors import Timeout
 from ._party import deadline_of
 
-_MAGIC = int.from_bytes(b"PGBGWCV1", "little")
 
-
-class ConditionVariable:
+class ConditionVariable(_places.Placed):
     """Processes wait until something may be true, and others wake them. There
     is no lock behind it: the state that a predicate looks at is changed by
     atomic operations, or under a Lock."""
 
+    MAGIC = int.from_bytes(b"PGBGWCV1", "little")
+    WHAT = "condition variable"
+
     def __init__(self, party, data):
-        self._party = party
-        self.memory = memory = _places.over(data, self.size(1), "condition variable")
-        self._next = memory.word64(16)
-        places = range(_places.HEADER, _places.size(_places.count(memory)), 16)
-        self._places = [(memory.word64(at), memory.word64(at + 8)) for at in places]
-        self._gone = False
+        super().__init__(party, data)
+        word64 = self.memory.word64
+        self._next = word64(16)
+        self._places = [(word64(at), word64(at + 8)) for at in range(_places.HEADER, self.size(self._count), 16)]
 
-    @staticmethod
-    def size(n):
-        """Bytes of one that n processes can wait for; more look every
-        millisecond."""
-        return _places.size(n)
-
-    @classmethod
-    def create(cls, party, data):
-        cv = cls(party, data)
-        _places.clear(cv.memory)
-        cv._next.store(1)
-        cv.memory.word64(0).store(_MAGIC)
-        party.holds.add(cv)
-        return cv
-
-    @classmethod
-    def open(cls, party, data):
-        cv = cls(party, data)
-        _places.check(cv.memory, _MAGIC, "condition variable")
-        party.holds.add(cv)
-        return cv
+    def _begin(self):
+        self._next.store(1)
 
     def wait_for(self, predicate, timeout=None):
         """Waits until predicate() is true, which is asked again after each
         wake-up (PostgreSQL's loop from ConditionVariablePrepareToSleep to
         CancelSleep); False if so many seconds have passed before."""
         deadline = deadline_of(timeout)
+        self._inside()
         place, true = self._prepare(), False
         try:
             while not (true := predicate()):
-                if self._gone:
-                    raise NotAttached("not attached to a segment")
+                self._inside()
                 if place is None:
                     if deadline is not None and time.monotonic() >= deadline:
                         return False
@@ -122,10 +102,12 @@ class ConditionVariable:
 
     def _cancel(self, place):
         """Gives the place back; True if this one was woken meanwhile."""
-        if place is None or self._gone:
+        if place is None:
             return False
         (party, cell), ticket = place
         woken = not cell.compare_and_swap(ticket, 0)
+        if woken and self._gone:
+            return False  # it was given back, and may be somebody else's
         party.compare_and_swap(self._party.word, 0)
         return woken
 

@@ -1,5 +1,6 @@
 """Memory that is made at run time: PostgreSQL's dsm, and its registry of names."""
 
+import contextlib
 import errno
 import os
 
@@ -24,7 +25,7 @@ class DynamicSegment:
         finally:
             os.close(fd)
         self._table = table
-        self._on_detach = []
+        self._on_detach = contextlib.ExitStack()
         #: The number by which others attach it (dsm_segment_handle).
         self.handle = answer.segment
         #: Its name, or None.
@@ -38,23 +39,28 @@ class DynamicSegment:
 
     def on_detach(self, f, *args):
         """Has f called when this process detaches it, the last one first, while
-        the memory is still there (BGW-138)."""
-        self._on_detach.append((f, args))
+        the memory is still there (BGW-138). What one of them raises comes out of
+        the detach, when all was done."""
+        self._on_detach.callback(f, *args)
 
     def detach(self):
         """Calls what on_detach was given and gives the segment back; queues in
         it are detached, locks in it released. Again it does nothing."""
-        if self._leave():
+        if self.handle not in self._table.all:
+            return
+        try:
+            self.leave()
+        finally:
             self._table.call(control.Record(control.Type.DYNAMIC_DETACH, segment=self.handle))
 
-    def _leave(self):
+    def leave(self):
+        """detach, without telling the supervisor."""
         if self._table.all.pop(self.handle, None) is None:
-            return False
-        while self._on_detach:
-            f, args = self._on_detach.pop()
-            f(*args)
-        self._table.hollow(self._memory)
-        return True
+            return
+        try:
+            self._on_detach.close()
+        finally:
+            self._table.hollow(self._memory)
 
 
 class Table:
@@ -100,17 +106,22 @@ class Table:
         return d, found
 
     def _fill(self, d, init):
-        done = False
         try:
             if init is not None:
                 init(d.data)
-            done = True
-        finally:
-            if not done:
-                d._leave()
-            self.call(control.Record(control.Type.DYNAMIC_READY, segment=d.handle, done=done))
+            self._say_filled(d, True)
+        except BaseException:
+            try:
+                d.leave()
+            finally:
+                self._say_filled(d, False)
+            raise
+
+    def _say_filled(self, d, done):
+        self.call(control.Record(control.Type.DYNAMIC_READY, segment=d.handle, done=done))
 
     def leave(self):
         """Leaves all of them, the last one first; the supervisor knows."""
-        for d in reversed(list(self.all.values())):
-            d._leave()
+        with contextlib.ExitStack() as stack:
+            for d in self.all.values():
+                stack.callback(d.leave)

@@ -11,6 +11,8 @@ from ._errors import Error, SupervisorDied
 
 PATROL = 1.0  # seconds after which who waits for another process looks whether it lives
 
+_LONGEST = 86400.0  # seconds of one poll(2), which cannot take any time
+
 _SET = 1
 _WAITING = 2
 _OWNED = 4
@@ -98,7 +100,7 @@ class Latch:
 
     def _sleep(self, deadline):
         while True:
-            left = None if deadline is None else max(0, deadline - time.monotonic())
+            left = None if deadline is None else min(_LONGEST, max(0, deadline - time.monotonic()))
             ready = dict(self._poll.poll(None if left is None else -(-left * 1000 // 1)))
             if self.fd in ready and self._drain():
                 return Event.LATCH_SET

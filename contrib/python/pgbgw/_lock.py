@@ -3,48 +3,26 @@
 import time
 
 from . import _places
-from ._errors import NotAttached, Timeout
+from ._errors import Timeout
 from ._party import deadline_of
 
-_MAGIC = int.from_bytes(b"PGBGWLW1", "little")
 
-
-class Lock:
+class Lock(_places.Placed):
     """Held by one process alone, or shared by many; not recursive. Who takes it
     next is told that the holder before died with it (BGW-160). As a context
     manager it is held alone, and the value of "as" says that.
 
     A process counts as one: its threads do not exclude each other by shares."""
 
+    MAGIC = int.from_bytes(b"PGBGWLW1", "little")
+    WHAT = "lock"
+
     def __init__(self, party, data):
-        self._party = party
-        self.memory = memory = _places.over(data, self.size(1), "lock")
-        places = _places.count(memory)
-        self._holder = memory.word64(16)
-        self._waiters = [memory.word64(_places.HEADER + 8 * i) for i in range(places)]
-        self._sharers = [memory.word64(_places.HEADER + 8 * (places + i)) for i in range(places)]
-        self._gone = False
-
-    @staticmethod
-    def size(n):
-        """Bytes of a lock that n processes can wait for, and n share, at
-        once."""
-        return _places.size(n)
-
-    @classmethod
-    def create(cls, party, data):
-        lock = cls(party, data)
-        _places.clear(lock.memory)
-        lock.memory.word64(0).store(_MAGIC)
-        party.holds.add(lock)
-        return lock
-
-    @classmethod
-    def open(cls, party, data):
-        lock = cls(party, data)
-        _places.check(lock.memory, _MAGIC, "lock")
-        party.holds.add(lock)
-        return lock
+        super().__init__(party, data)
+        word64, places = self.memory.word64, self._count
+        self._holder = word64(16)
+        self._waiters = [word64(_places.HEADER + 8 * i) for i in range(places)]
+        self._sharers = [word64(_places.HEADER + 8 * (places + i)) for i in range(places)]
 
     def __enter__(self):
         return self.acquire()
@@ -57,11 +35,10 @@ class Lock:
         longer than so many seconds. True if its last holder ended without
         releasing it: what it protects may be half changed."""
         deadline = deadline_of(timeout)
-        dead = self._await(self._claim, lambda: self._is_free(), deadline)
+        dead = self._await(self._claim, self._is_free, deadline)
         try:
             self._party.sleep(lambda: self._gone or not self._is_shared(), deadline)
-            if self._gone:
-                raise NotAttached("not attached to a segment")
+            self._inside()
         except BaseException:
             self._leave(dead)
             raise
@@ -114,18 +91,23 @@ class Lock:
     def _claim(self):
         """Makes this process the holder, while others may have a share still.
         The word of the holder who died before, 0, or None: it is held."""
+        self._inside()
         dead = self._holder.load()
         if dead and not self._party.dead(dead) or not self._holder.compare_and_swap(dead, self._party.word):
+            return None
+        if self._gone:  # an abandon may have been too early to see this
+            self._leave(dead)
             return None
         return dead
 
     def _share(self):
         """The share is there before the look at the holder, as the claim is
         before the look at the shares: so one of two sees the other."""
+        self._inside()
         if not self._is_free() or not self._take(self._sharers):
             return None
         dead = self._holder.load()
-        if dead == 0 or self._party.dead(dead) and self._holder.compare_and_swap(dead, 0):
+        if not self._gone and (dead == 0 or self._party.dead(dead) and self._holder.compare_and_swap(dead, 0)):
             return dead
         self.release_shared()
         return None
@@ -162,11 +144,9 @@ class Lock:
 
     def _await(self, attempt, can_try, deadline):
         while (dead := attempt()) is None:
-            if self._gone:
-                raise NotAttached("not attached to a segment")
             if self._stand_by():
                 # The place before the look: it sees a release, or is seen by it.
-                self._party.sleep(lambda: not self._stand_by() or can_try(), deadline)
+                self._party.sleep(lambda: self._gone or not self._stand_by() or can_try(), deadline)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise Timeout("the time has passed")
             else:

@@ -91,6 +91,7 @@ class _End:
         self._their_flag = their_flag
         self._expected = None
         self._broken = None
+        self._gone = False  # detached by this end
         written, read = queue._written.load(), queue._read.load()
         if written % 8 or read % 8 or not 0 <= written - read <= self._size:
             raise Damaged(f"{written} bytes are written and {read} read of a ring of {self._size}")
@@ -107,8 +108,9 @@ class _End:
     def wait_attach(self, timeout=None):
         """Waits until a process has attached to the other end. Detached if none
         will; NoPeer instead of waiting for ever."""
-        self._sleep(lambda: self._theirs.load() != 0, deadline_of(timeout))
-        if self._theirs.load() == 0:
+        if not self._gone:
+            self._sleep(lambda: self._theirs.load() != 0, deadline_of(timeout))
+        if self._gone or self._theirs.load() == 0:
             raise Detached("the queue is detached")
 
     def detach(self):
@@ -117,13 +119,16 @@ class _End:
         self.abandon()
 
     def abandon(self):
+        if self._gone:
+            return  # another queue may be there by now
+        self._gone = True
         self._state.fetch_or(_DETACHED)
         self._state.fetch_and(~(_SENDER_WAITS | _RECEIVER_WAITS))
         self._party.ring(self._q._sender.load())
         self._party.ring(self._q._receiver.load())
 
     def _is_detached(self):
-        return bool(self._state.load() & _DETACHED)
+        return self._gone or bool(self._state.load() & _DETACHED)
 
     def _wake(self):
         """Wakes the other end if it waits."""
@@ -132,7 +137,7 @@ class _End:
 
     def _armed(self, ready):
         """Raises this end's flag, and then says whether there is anything."""
-        if self._state.fetch_or(self._my_flag) & _DETACHED or ready():
+        if self._gone or self._state.fetch_or(self._my_flag) & _DETACHED or ready():
             return True
         word = self._theirs.load()
         if word:
@@ -159,7 +164,7 @@ class _End:
         self._disarm()
 
     def _disarm(self):
-        if self._state.load() & self._my_flag:
+        if not self._gone and self._state.load() & self._my_flag:
             self._state.fetch_and(~self._my_flag)
 
     def _fail(self, text):
@@ -295,6 +300,8 @@ class Receiver(_End):
     def _receive(self, empty):
         if self._broken:
             raise self._broken
+        if self._gone:
+            raise Detached("the queue is detached")
         if self._buffer is None:
             self._await(8, empty)
             at = self._total % self._size

@@ -139,8 +139,8 @@ class Worker:
         type, start_time, library_name and function_name (or command), main_arg,
         extra, notify_pid (0: nobody; this worker where it is not given),
         database, role, environment (list of NAME=value), segment, server, kill_signal,
-        kill_timeout (seconds, math.inf: for ever), stop_with_owner. Refused
-        says why not."""
+        kill_timeout (seconds, math.inf: for ever), stop_with_owner; None is the
+        supervisor's default. Refused says why not."""
         fields |= {"restart_time": restart_time, "flags": flags}
         if command is not None:
             fields["command"] = command
@@ -153,7 +153,10 @@ class Worker:
             if name not in _KEYS:
                 raise Error(f"cannot register: there is no field {name!r}")
             key, kind = _KEYS[name]
-            pairs.append((key, kind(value)))
+            if kind is list and isinstance(value, (str, bytes)):
+                raise Error(f"cannot register: {name} is {value!r}, it should be a list")
+            if value is not None:
+                pairs.append((key, kind(value)))
         answer, _ = self._call(control.Record(control.Type.REGISTER, pairs=pairs))
         return answer.handle
 

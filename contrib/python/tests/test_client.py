@@ -1,12 +1,15 @@
 """The worker's end of the control socket, with the other end in the test."""
 
 import os
+import signal
 import socket
 import unittest
 
 import pgbgw
 from pgbgw import control
 from pgbgw._client import Client
+
+from .fakes import spawn
 
 
 class Late(unittest.TestCase):
@@ -42,6 +45,27 @@ class Late(unittest.TestCase):
             self.answer(told)
         self.client.poll()
         self.assertEqual(os.listdir("/proc/self/fd"), open_before)
+
+    def test_the_supervisor_does_not_read(self):
+        """What is only told waits for nobody, whatever was waited for before."""
+        class Waits(Exception):
+            pass
+
+        def waits(*_):
+            raise Waits
+        request = spawn(self.client.call, control.Record(control.Type.READY), 60)
+        self.answer(self.request())
+        request.join()
+        self.client._socket.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                self.client._socket.send(b"x" * 10000)
+        self.client._socket.settimeout(60)
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, waits))
+        self.addCleanup(signal.alarm, 0)
+        signal.alarm(10)
+        self.client.tell(control.Record(control.Type.HELLO))
+        self.assertEqual(self.client._socket.gettimeout(), 60)
 
     def test_refusals_and_others_are_not(self):
         self.answer(self.give_up(control.Type.DYNAMIC_CREATE), errno=12, text="no memory")

@@ -77,6 +77,24 @@ class Queues(unittest.TestCase):
         with self.assertRaises(pgbgw.Detached):
             s.send(b"")
 
+    def test_made_again(self):
+        """An end that has gone leaves a queue alone that was made in the same
+        memory later."""
+        data = memory(4096)
+        q = Queue.create(self.a, data)
+        s, r = q.sender(), Queue.open(self.b, data).receiver()
+        s.detach()
+        self.b.end_all()
+        new = Queue.create(self.a, data)
+        sends, receives = new.sender(), Queue.open(self.b, data).receiver()
+        s.detach()
+        r.detach()
+        for f in (lambda: s.send(b"old"), s.flush, r.try_receive, s.wait_attach):
+            with self.assertRaises(pgbgw.Detached):
+                f()
+        sends.send(b"new")
+        self.assertEqual(receives.try_receive(), b"new")
+
     def test_death(self):
         """A peer that ended without a word detaches the queue."""
         s, r = self.pair()

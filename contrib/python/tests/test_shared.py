@@ -1,11 +1,13 @@
 """Tables of contents, locks, condition variables, barriers, memory."""
 
+import fcntl
 import os
 import time
 import unittest
 
 import pgbgw
-from pgbgw import TOC, Barrier, ConditionVariable, Lock
+from pgbgw import TOC, Barrier, ConditionVariable, Lock, control
+from pgbgw._dynamic import Table
 from pgbgw._memory import crc32c, sealed_size
 from pgbgw._segment import Segment
 from pgbgw._slots import Slots
@@ -101,6 +103,16 @@ class Locks(unittest.TestCase):
         self.parties[0].end_all()
         self.assertEqual(b.try_acquire(), (True, False))
 
+    def test_after_a_detach(self):
+        """A process that has detached takes nothing any more."""
+        a, b, _ = self.locks
+        self.parties[0].end_all()
+        for f in (a.acquire, a.try_acquire, a.acquire_shared, a.try_acquire_shared):
+            with self.assertRaises(pgbgw.NotAttached):
+                f()
+        self.assertFalse(a.release())
+        self.assertEqual(b.try_acquire(), (True, False))
+
     def test_foreign(self):
         with self.assertRaises(pgbgw.Damaged):
             Lock.open(self.parties[0], memory(4096))
@@ -153,6 +165,14 @@ class Conditions(unittest.TestCase):
         ConditionVariable.open(self.parties[0], data).broadcast()
         self.assertEqual([t.join() for t in tasks], [True] * 3)
 
+    def test_after_a_detach(self):
+        """A process that has detached takes no place, where a signal for
+        another would go."""
+        self.cv._party.end_all()
+        for predicate in (lambda: False, lambda: True):
+            with self.assertRaises(pgbgw.NotAttached):
+                self.cv.wait_for(predicate)
+        self.assertEqual([party.load() for party, _ in self.cv._places], [0] * len(self.cv._places))
 
     def test_process_detaches(self):
         """Who waits in a process that detaches waits no more, and its place is
@@ -241,6 +261,58 @@ class Barriers(unittest.TestCase):
                 f()
         with self.assertRaises(pgbgw.Error):  # never attached
             Barrier.open(self.world.party(7), self.data).arrive_and_wait(timeout=0)
+
+
+class Dynamic(unittest.TestCase):
+    def setUp(self):
+        self.told, self.given_up = [], []
+        self.table = Table(self.call, self.given_up.append)
+
+    def call(self, record):
+        self.told.append(record)
+        fd = os.memfd_create("dynamic", os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, 4096)
+        fcntl.fcntl(fd, 1033, 2)  # F_ADD_SEALS, F_SEAL_SHRINK
+        if record.type == control.Type.DYNAMIC_READY:
+            os.close(fd)
+            fd = -1
+        return control.Record(record.type | control.ANSWER, segment=8 * len(self.told), size=100), fd
+
+    def test_callbacks(self):
+        """BGW-138, and one that fails keeps nothing from being done."""
+        seen = []
+        d, _ = self.table.ask(control.Record(control.Type.DYNAMIC_CREATE, size=100))
+        d.on_detach(seen.append, "a")
+        d.on_detach(lambda: [][0])
+        d.on_detach(seen.append, "b")
+        with self.assertRaises(IndexError):
+            d.detach()
+        self.assertEqual(seen, ["b", "a"])
+        self.assertEqual(len(self.given_up), 1)
+        self.assertEqual(self.told[-1].type, control.Type.DYNAMIC_DETACH)
+        d.detach()
+        self.assertEqual(len(self.told), 2)
+
+    def test_all(self):
+        seen = []
+        for i in range(3):
+            d, _ = self.table.ask(control.Record(control.Type.DYNAMIC_CREATE, size=100))
+            d.on_detach(seen.append, i)
+            d.on_detach(lambda: [][0])
+        with self.assertRaises(IndexError):
+            self.table.leave()
+        self.assertEqual((seen, len(self.given_up)), ([2, 1, 0], 3))
+
+    def test_filling_fails(self):
+        """Others learn of it also when a callback of what was filled fails."""
+        def init(data):
+            d, = self.table.all.values()
+            d.on_detach(lambda: [][0])
+            raise KeyError
+        with self.assertRaises((KeyError, IndexError)):
+            self.table.named("n", 100, init)
+        self.assertEqual((self.told[-1].type, self.told[-1].done), (control.Type.DYNAMIC_READY, False))
+        self.assertEqual(self.table.all, {})
 
 
 class Memory(unittest.TestCase):
