@@ -122,8 +122,9 @@ type end struct {
 	peer      *bell // what wakes the other end, once it is known
 	place     sleeper
 	patience  patience
-	greeting  bool  // waits for the other end to attach, and for nothing else
-	broken    error // the memory is damaged: nothing goes any more
+	greeting  bool        // waits for the other end to attach, and for nothing else
+	broken    error       // the memory is damaged: nothing goes any more
+	gone      atomic.Bool // this end has detached: another queue may be there
 }
 
 // cursor is where in its ring an end is. Only the end uses it.
@@ -191,15 +192,21 @@ func (e *end) WaitAttach(ctx context.Context) error {
 	e.greeting = true
 	defer func() { e.greeting = false }()
 	for e.theirs.Load() == 0 {
-		if e.state.Load()&queueDetached != 0 {
+		if e.detached() {
 			return ErrDetached
 		}
 		if err := e.sleep(ctx); err != nil {
 			return err
 		}
 	}
+	if e.gone.Load() {
+		return ErrDetached
+	}
 	return nil
 }
+
+// detached reports whether nothing goes any more.
+func (e *end) detached() bool { return e.gone.Load() || e.state.Load()&queueDetached != 0 }
 
 // wake wakes the other end if it waits.
 func (e *end) wake() {
@@ -236,7 +243,7 @@ func (e *end) sleep(ctx context.Context) error {
 // armEnd raises this end's flag; done if the other end is no more, upon which
 // the queue is detached.
 func (e *end) armEnd() (done bool) {
-	if e.state.Or(e.myFlag)&queueDetached != 0 {
+	if e.gone.Load() || e.state.Or(e.myFlag)&queueDetached != 0 {
 		return true
 	}
 	word, gone := e.theirs.Load(), false
@@ -256,7 +263,7 @@ func (e *end) armEnd() (done bool) {
 
 // disarm saves the other end a ring that nobody needs.
 func (e *end) disarm() {
-	if e.state.Load()&e.myFlag != 0 {
+	if !e.gone.Load() && e.state.Load()&e.myFlag != 0 {
 		e.state.And(^e.myFlag)
 	}
 }
@@ -273,7 +280,7 @@ func (e *end) tried(done bool) error {
 
 func (e *end) look() bool {
 	s := e.state.Load()
-	return s&e.myFlag == 0 || s&queueDetached != 0
+	return e.gone.Load() || s&e.myFlag == 0 || s&queueDetached != 0
 }
 
 // markDetached detaches the queue and wakes both ends. Any goroutine may call
@@ -285,8 +292,17 @@ func (e *end) markDetached() {
 	e.party.ring(e.receiver.Load())
 }
 
+// detach detaches the queue, once.
+func (e *end) detach() {
+	e.party.remove(e)
+	if !e.gone.Swap(true) {
+		e.markDetached()
+	}
+}
+
 // abandon detaches the queue; what was not flushed is lost.
 func (e *end) abandon() {
+	e.gone.Store(true)
 	e.markDetached()
 	e.party.ring(e.party.word) // if there is no word there any more: see endWithin
 }

@@ -60,6 +60,40 @@ func TestQueueReceiverDetached(t *testing.T) {
 	}
 }
 
+// TestQueueMadeAgain: an end that has gone leaves a queue alone that was made
+// in the same memory later.
+func TestQueueMadeAgain(t *testing.T) {
+	a, b := testParties(t)
+	data := make([]byte, 4096)
+	s, r := testQueueOf(t, a, b, data)
+	if err := s.TrySend(NoFlush, message(10)); err != nil {
+		t.Fatal(err)
+	}
+	s.Detach()
+	b.endAll()
+	sends, receives := testQueueOf(t, a, b, data)
+	s.Detach()
+	r.Detach()
+	if err := s.TrySend(Flush, message(1)); err != ErrDetached {
+		t.Errorf("the old sender: %v", err)
+	}
+	if err := s.Flush(); err != ErrDetached {
+		t.Errorf("the old sender flushes: %v", err)
+	}
+	if err := s.WaitAttach(t.Context()); err != ErrDetached {
+		t.Errorf("the old sender waits: %v", err)
+	}
+	if m, err := r.TryReceive(); err != ErrDetached {
+		t.Errorf("the old receiver: %v, %v", m, err)
+	}
+	if err := sends.TrySend(Flush, message(2)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := receives.TryReceive(); err != nil || !bytes.Equal(m, message(2)) {
+		t.Errorf("the new receiver: %v, %v", m, err)
+	}
+}
+
 // TestQueueDetachWakesReceiver is the other direction.
 func TestQueueDetachWakesReceiver(t *testing.T) {
 	s, r := testQueue(t, 128)

@@ -74,8 +74,11 @@ func (r *Receiver) next() []byte {
 // receive receives; with nowait it does not sleep. What was returned before it
 // is the sender's from here on.
 func (r *Receiver) receive(ctx context.Context) ([]byte, error) {
-	if r.broken != nil {
+	switch {
+	case r.broken != nil:
 		return nil, r.broken
+	case r.gone.Load():
+		return nil, ErrDetached
 	}
 	r.limit = 0 // until there is a whole message
 	r.take(0)
@@ -163,7 +166,7 @@ func (r *Receiver) await(ctx context.Context, want uint64) error {
 	}
 	for {
 		// What was written before a detach is there: so in this order.
-		detached := r.state.Load()&queueDetached != 0
+		detached := r.detached()
 		if there, err := r.refresh(want); there || err != nil {
 			return err
 		}
@@ -205,7 +208,7 @@ func (r *Receiver) spin() bool {
 		r.rest()
 	}
 	for range looks {
-		if r.written.Load()-r.total() >= r.want || r.state.Load()&queueDetached != 0 {
+		if r.written.Load()-r.total() >= r.want || r.detached() {
 			r.patience.found()
 			return true
 		}
@@ -240,6 +243,6 @@ func (r *Receiver) arm() (done bool, err error) { return r.ready(), nil }
 // Detach ends the queue (shm_mq_detach): the sender gets ErrDetached (BGW-149).
 // A message that was returned is not valid any longer. Again it does nothing.
 func (r *Receiver) Detach() {
-	r.party.remove(&r.end)
-	r.markDetached()
+	r.limit = 0
+	r.detach()
 }

@@ -80,7 +80,7 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 	// limit, and to a receiver that is there. It does what the general way does,
 	// at a small part of its cost.
 	message, frame := parts[0], lengthWord+(len(parts[0])+7)&^7
-	if frame > s.limit-s.at || s.state.Load()&queueDetached != 0 {
+	if frame > s.limit-s.at || s.detached() {
 		return s.send(ctx, mode, parts)
 	}
 	if len(message) > shortMessage || mode == Flush && s.staged == 0 || len(s.stage) == 0 {
@@ -211,7 +211,7 @@ func (s *Sender) begin(parts [][]byte) (frame uint64, err error) {
 	switch {
 	case s.broken != nil:
 		return 0, s.broken
-	case s.state.Load()&queueDetached != 0:
+	case s.detached():
 		return 0, ErrDetached
 	case s.done != 0 && n != s.pending:
 		return 0, fmt.Errorf("cannot send message of %d bytes: %w, of %d bytes", n, ErrUnfinished, s.pending)
@@ -286,7 +286,7 @@ func (s *Sender) full(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.state.Load()&queueDetached != 0 {
+	if s.detached() {
 		return ErrDetached
 	}
 	return nil
@@ -295,7 +295,7 @@ func (s *Sender) full(ctx context.Context) error {
 // spin looks for room for a while.
 func (s *Sender) spin() bool {
 	for range s.patience.looks(s.party.spins) {
-		if s.read.Load() != s.freed || s.state.Load()&queueDetached != 0 {
+		if s.read.Load() != s.freed || s.detached() {
 			s.patience.found()
 			return true
 		}
@@ -314,7 +314,7 @@ func (s *Sender) arm() (done bool, err error) { return s.ready(), nil }
 
 // Flush shows the receiver all messages that were sent.
 func (s *Sender) Flush() error {
-	if s.state.Load()&queueDetached != 0 {
+	if s.detached() {
 		return ErrDetached
 	}
 	s.publish()
@@ -325,9 +325,9 @@ func (s *Sender) Flush() error {
 // the receiver gets all whole messages and then ErrDetached (BGW-148). Again it
 // does nothing.
 func (s *Sender) Detach() {
-	if s.state.Load()&queueDetached == 0 {
+	if !s.detached() {
 		s.publish()
 	}
-	s.party.remove(&s.end)
-	s.markDetached()
+	s.limit = 0
+	s.detach()
 }
