@@ -169,6 +169,14 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestSupervisorDoesNotRead: to wait until it does is a wait as any other.
+func TestSupervisorDoesNotRead(t *testing.T) {
+	env := []string{"PGBGW_SLOT=3", "PGBGW_GENERATION=17", "PGBGW_NAME=n"}
+	if got, want := unit(t, env, nil, "unread"), fmt.Sprint(-int(syscall.EINTR)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestConninfo: what the supervisor says about the server, quoted for libpq.
 func TestConninfo(t *testing.T) {
 	env := []string{"PGHOST=/run/x y", "PGPORT=5432", "PGUSER=o'brien", "PGDATABASE=back\\slash", "PGAPPNAME=w", "PGSSLMODE=require", "PGPASSWORD=secret", "PGSSLCERT="}

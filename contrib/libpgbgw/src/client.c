@@ -197,7 +197,7 @@ static bool answered(void *call)
 }
 
 /* Sends, and waits while the supervisor does not read. */
-static int send_all(pgbgw_worker *w, const void *record, size_t n, int64_t deadline)
+static int send_all(pgbgw_worker *w, const void *record, size_t n, int64_t deadline, int how)
 {
 	struct pgi_waiter *me = NULL;
 	int r;
@@ -207,11 +207,8 @@ static int send_all(pgbgw_worker *w, const void *record, size_t n, int64_t deadl
 
 		if (!me && !(me = pgi_waiter_take(w)))
 			return -ENOMEM;
-		if (pgi_now() >= deadline)
-			r = pgi_fail(ETIMEDOUT, "the supervisor does not read");
-		else if (atomic_load(&w->died))
-			r = pgi_fail(ECONNRESET, "the supervisor died");
-		else
+		r = pgi_cause(w, deadline, how);
+		if (r == 0)
 			r = pgi_sleep(w, me, &room, deadline);
 		if (r < 0)
 			break;
@@ -280,7 +277,7 @@ int pgi_call(pgbgw_worker *w, struct pgi_record *request, struct pgi_answer *ans
 	if (r < 0)
 		r = pgi_fail(-r, r == -EINVAL ? "a text is not UTF-8" : "the request has more than %d bytes", PGI_RECORD_MAX);
 	else
-		r = send_all(w, record, (size_t)r, deadline);
+		r = send_all(w, record, (size_t)r, deadline, how);
 	if (r == 0)
 		r = pgi_wait(w, answered, &c, deadline, how);
 	leave(w, &c);

@@ -243,7 +243,7 @@ struct pgbgw_worker {
 	uint64_t party; /* this process in shared memory */
 	_Atomic int spins; /* looks before a sleep; below 0: nobody has asked yet */
 
-	pthread_mutex_t mu; /* attaching, detaching, mapping */
+	pthread_mutex_t mu; /* attaching, detaching, mapping; recursive: a callback of a detach may do any of it */
 	struct pgi_segment segment;
 	struct pgi_slots slots;
 	atomic_bool slots_mapped;
@@ -316,6 +316,8 @@ void pgi_poke_others(pgbgw_worker *w, struct pgi_waiter *me);
 void pgi_waiters_free(pgbgw_worker *w);
 
 enum { PGI_PATROL = 1, PGI_DEAF = 2 }; /* look for the dead; do not heed pgbgw_interrupt */
+/* Why to stop waiting, other than for what is waited for; 0: nothing. */
+int pgi_cause(const pgbgw_worker *w, int64_t deadline, int how);
 /*
  * Waits until arm says that it is done; it makes whoever brings what is waited
  * for ring, and then looks. 0, -EINTR, -ECONNRESET, -ETIMEDOUT, -errno.

@@ -187,6 +187,7 @@ int pgbgw_peer_latch_open(pgbgw_worker *w, uint32_t slot, pgbgw_peer_latch **to)
 	pgbgw_peer_latch *p;
 	int r = pgi_call(w, &request, &answer, pgi_now() + PGI_CALL_NS, 0);
 
+	*to = NULL;
 	if (r < 0)
 		return r;
 	if (answer.fd < 0)

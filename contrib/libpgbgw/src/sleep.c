@@ -126,8 +126,7 @@ int pgi_sleep(pgbgw_worker *w, struct pgi_waiter *me, struct pollfd *more, int64
 	return 0;
 }
 
-/* Why to stop waiting, other than for what is waited for. */
-static int cause(const pgbgw_worker *w, int64_t deadline, int how)
+int pgi_cause(const pgbgw_worker *w, int64_t deadline, int how)
 {
 	if (atomic_load(&w->forked))
 		return pgi_usable(w);
@@ -147,7 +146,7 @@ int pgi_wait(pgbgw_worker *w, bool (*arm)(void *), void *arg, int64_t deadline, 
 
 	if (!me)
 		return -ENOMEM;
-	while (!arm(arg) && (r = cause(w, deadline, how)) == 0) {
+	while (!arm(arg) && (r = pgi_cause(w, deadline, how)) == 0) {
 		int64_t until = deadline, patrol;
 
 		if (how & PGI_PATROL && (patrol = pgi_now() + PGI_PATROL_NS) < until)

@@ -82,13 +82,13 @@ static int make(pgbgw_worker *w)
 {
 	pthread_mutexattr_t recursive;
 
-	pthread_mutex_init(&w->mu, NULL);
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&w->mu, &recursive);
 	pthread_mutex_init(&w->waiters_mu, NULL);
 	pthread_mutex_init(&w->control_mu, NULL);
 	pthread_mutex_init(&w->party_mu, NULL);
 	pthread_mutex_init(&w->dynamic_mu, NULL);
-	pthread_mutexattr_init(&recursive);
-	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&w->naming_mu, &recursive);
 	w->segment = pgi_inherited;
 	pthread_mutex_init(&w->segment.mu, NULL);

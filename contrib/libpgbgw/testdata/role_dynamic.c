@@ -42,6 +42,26 @@ static void *receives(void *q)
 	return NULL;
 }
 
+/* A callback may do what any code may, also while the process detaches. */
+static void look_around(pgbgw_dynamic *d, void *arg)
+{
+	(void)d;
+	*(int *)arg = pgbgw_slots_max(w);
+	MUST(pgbgw_detach(w)); /* it does */
+}
+
+static void detach_with_callback(void)
+{
+	pgbgw_dynamic *d;
+	int slots = 0;
+
+	MUST(pgbgw_dynamic_create(w, 100, &d));
+	MUST(pgbgw_dynamic_on_detach(d, look_around, &slots));
+	MUST(pgbgw_detach(w));
+	CHECK(slots > 0 && !pgbgw_is_attached(w));
+	MUST(pgbgw_attach(w));
+}
+
 /* dynamic: segments that are made, found, filled and given back (BGW-135 to BGW-139). */
 int role_dynamic(char **v)
 {
@@ -50,6 +70,7 @@ int role_dynamic(char **v)
 	pthread_t t;
 
 	(void)v;
+	detach_with_callback();
 	MUST(pgbgw_dynamic_create(w, 5000, &d));
 	uint32_t handle = pgbgw_dynamic_handle(d);
 	CHECK(handle != 0 && handle % 2 == 0 && pgbgw_dynamic_size(d) == 5000 && pgbgw_dynamic_find(w, handle) == d);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -211,6 +212,27 @@ static int header(char **v)
 	return 0;
 }
 
+/* unread: what a request comes to when the supervisor reads nothing and somebody interrupts. */
+static int unread(void)
+{
+	char fds[32];
+	int pair[2];
+	pgbgw_worker *w;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+		return 3;
+	(void)snprintf(fds, sizeof fds, "control:%d", pair[0]);
+	(void)setenv("PGBGW_FDS", fds, 1);
+	if (pgbgw_open(&w) < 0)
+		return 4;
+	while (send(pair[0], input, 1000, MSG_DONTWAIT) == 1000)
+		;
+	pgbgw_interrupt(w);
+	printf("%d\n", pgbgw_get_pid(w, (pgbgw_handle){ 1, 1 }, NULL));
+	pgbgw_close(w);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
@@ -221,6 +243,8 @@ int main(int argc, char **argv)
 		return conninfo(argv + 2);
 	if (strcmp(argv[1], "environment") == 0)
 		return environment();
+	if (strcmp(argv[1], "unread") == 0)
+		return unread();
 	if (strcmp(argv[1], "fuzz") == 0 && argc == 4)
 		return fuzz(argv + 2);
 	if (strcmp(argv[1], "header") == 0 && argc == 4)
