@@ -88,6 +88,12 @@ static uint32 buckets_for(long entries)
 	return entries <= BUCKETS_MIN ? BUCKETS_MIN : pg_nextpower2_32((uint32)Min(entries, 1 << 26));
 }
 
+/* shared_buckets is one for each partition at least: a bucket of two would be changed under two locks. */
+static uint32 shared_buckets(long entries, const HASHCTL *info, int flags)
+{
+	return buckets_for(flags & HASH_PARTITION ? Max(entries, info->num_partitions) : entries);
+}
+
 /* request returns memory for elements or buckets, NULL where shared memory is used up. */
 static void *request(HTAB *t, Size size)
 {
@@ -191,7 +197,7 @@ HTAB *hash_create(const char *tabname, long nelem, const HASHCTL *info, int flag
 HTAB *ShmemInitHash(const char *name, long init_size, long max_size, HASHCTL *infoP, int hash_flags)
 {
 	HTAB *t = new_table(name, infoP, hash_flags & ~(HASH_ALLOC | HASH_CONTEXT), TopMemoryContext);
-	uint32 nbuckets = buckets_for(max_size);
+	uint32 nbuckets = shared_buckets(max_size, infoP, hash_flags);
 	bool found;
 
 	t->shared = true;

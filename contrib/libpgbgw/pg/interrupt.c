@@ -157,19 +157,24 @@ static bool elsewhere(int signo)
 	return true;
 }
 
-static void handle(int signo, siginfo_t *info, void *context)
+/* obey ends the process if it stands where that may be, or has it done later. */
+static void obey(const ucontext_t *context)
 {
-	int saved = errno;
-	struct place place;
+	struct place place = where(context);
 
-	if (proc_exit_inprogress || elsewhere(signo)) /* it ends as it is; exit() within exit() may wait for itself */
-		return;
-	place = where(context);
 	if (may_end() && (place.waiting || in_module(place.at)))
 		end();
 	asked = ProcDiePending = InterruptPending = true;
 	SetLatch(MyLatch);
 	again();
+}
+
+static void handle(int signo, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	if (!proc_exit_inprogress && !elsewhere(signo)) /* else it ends as it is; exit() within exit() may wait for itself */
+		obey(context);
 	errno = saved;
 }
 

@@ -278,13 +278,16 @@ shm_mq_result shm_mq_wait_for_attach(shm_mq_handle *mqh)
 	pgbgw_mq *q = mqh->ends->at[PGBGW_MQ_RECEIVER] ? mqh->ends->at[PGBGW_MQ_RECEIVER] : mqh->ends->at[PGBGW_MQ_SENDER];
 
 	for (;;) {
+		bool something;
+
 		if (atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 			return SHM_MQ_DETACHED;
 		if (atomic_load(q->theirs) != 0)
 			return SHM_MQ_SUCCESS;
 		q->greeting = true;
-		if (!pgi_mq_arm_end(q))
+		something = pgi_mq_arm_end(q);
+		q->greeting = false; /* before the wait, which an interrupt may end */
+		if (!something)
 			wait();
-		q->greeting = false;
 	}
 }

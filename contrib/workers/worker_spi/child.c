@@ -155,6 +155,12 @@ static void count(int times)
 	NOTE(shared->elected += elected; shared->done++);
 }
 
+static void use_partition(uint32 partition)
+{
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	shared->places = partition_rounds(partition);
+}
+
 static void wait_for_ever(void)
 {
 	for (;;) {
@@ -191,6 +197,8 @@ void bgw_spi_child_main(Datum arg)
 		add_to_named();
 	else if (strcmp(what, "count") == 0)
 		count(DatumGetInt32(arg));
+	else if (strcmp(what, "partition") == 0)
+		use_partition(DatumGetUInt32(arg));
 	else
 		tell(arg);
 	if (strcmp(what, "exit 1") == 0)

@@ -55,6 +55,8 @@ extern Size shared_table_size(void);
 extern void shared_table_create(void);
 extern void shared_table_note(void);
 extern void probe_shared_table(void);
+extern int partition_rounds(uint32 partition);
+extern void probe_partitions(void);
 
 /* probe_named.c: counts itself in the segment that all find by name. */
 extern void add_to_named(void);

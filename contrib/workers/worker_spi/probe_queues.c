@@ -5,6 +5,7 @@
 #include "bgw_spi.h"
 
 #include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 #include "child.h"
@@ -109,6 +110,32 @@ static void never_comes(void)
 	dsm_detach(seg);
 }
 
+static void wait_interrupted(void)
+{
+	InterruptPending = QueryCancelPending = true; /* as the handler of SIGINT leaves them */
+	SetLatch(MyLatch);
+	(void)shm_mq_wait_for_attach(back);
+}
+
+/* Who was interrupted in its wait for the other end uses the queue all the same. */
+static void interrupted(void)
+{
+	dsm_segment *seg = make_queues(1024, &there, &back);
+	BackgroundWorkerHandle *h;
+	Size n;
+	void *data;
+
+	probe_error("interrupted", wait_interrupted);
+	h = child("echo", UInt32GetDatum(dsm_segment_handle(seg)), BGW_NEVER_RESTART);
+	while (!shm_mq_get_sender(shm_mq_get_queue(back)))
+		pg_usleep(1000);
+	saw("nothing", "%s", results[shm_mq_receive(back, &n, &data, true)]);
+	saw("something", "%d", round_trip(10));
+	shm_mq_detach(there);
+	saw("the child", "%d", WaitForBackgroundWorkerShutdown(h));
+	dsm_detach(seg);
+}
+
 static void send_too_much(void)
 {
 	static char byte;
@@ -126,6 +153,7 @@ void probe_queues(void)
 	leave_first();
 	would_block();
 	never_comes();
+	interrupted();
 	seg = make_queues(64, &there, &back);
 	probe_error("BGW-153", send_too_much);
 	dsm_detach(seg);

@@ -3,6 +3,7 @@
  */
 #include "bgw_spi.h"
 
+#include "pgstat.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "child.h"
@@ -17,8 +18,8 @@ struct numbered {
 	int64 square;
 };
 
-static HTAB *shared_table;
-enum { SHARED_ENTRIES = 20 };
+static HTAB *shared_table, *partitioned;
+enum { SHARED_ENTRIES = 20, PARTITIONS = 128, ROUNDS = 20000 };
 
 struct pair {
 	struct {
@@ -142,17 +143,57 @@ void shared_table_note(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/*
+ * partition_rounds enters a key of a partition, finds it and removes it, and returns how
+ * often that went wrong. Who is the only one in a partition needs no lock.
+ */
+int partition_rounds(uint32 partition)
+{
+	uint32 key = 0, hash;
+	int wrong = 0;
+
+	while ((hash = get_hash_value(partitioned, &key)) % PARTITIONS != partition)
+		key++;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct numbered *n;
+		bool found;
+
+		n = hash_search_with_hash_value(partitioned, &key, hash, HASH_ENTER, &found);
+		wrong += found;
+		n->square = i;
+		n = hash_search_with_hash_value(partitioned, &key, hash, HASH_FIND, NULL);
+		wrong += !n || n->square != i;
+		wrong += !hash_search_with_hash_value(partitioned, &key, hash, HASH_REMOVE, NULL);
+	}
+	return wrong;
+}
+
+/* The child has another partition, at the same time. */
+void probe_partitions(void)
+{
+	BackgroundWorkerHandle *h;
+
+	BarrierInit(&shared->barrier, 2);
+	shared->places = 0;
+	h = child("partition", Int32GetDatum(PARTITIONS / 2), BGW_NEVER_RESTART);
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	saw("one partition", "%d", partition_rounds(0));
+	saw("the child", "%d", WaitForBackgroundWorkerShutdown(h));
+	saw("another", "%d", shared->places);
+}
+
 /* The hook's part. */
 void shared_table_create(void)
 {
-	HASHCTL info = { .keysize = sizeof(uint32), .entrysize = sizeof(struct numbered) };
+	HASHCTL info = { .keysize = sizeof(uint32), .entrysize = sizeof(struct numbered), .num_partitions = PARTITIONS };
 
 	shared_table = ShmemInitHash("bgw_spi table", SHARED_ENTRIES, SHARED_ENTRIES, &info, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	partitioned = ShmemInitHash("bgw_spi partitions", SHARED_ENTRIES, SHARED_ENTRIES, &info, HASH_ELEM | HASH_BLOBS | HASH_PARTITION);
 }
 
 Size shared_table_size(void)
 {
-	return hash_estimate_size(SHARED_ENTRIES, sizeof(struct numbered));
+	return mul_size(2, hash_estimate_size(SHARED_ENTRIES, sizeof(struct numbered)));
 }
 
 void probe_tables(void)

@@ -124,4 +124,5 @@ void probe_together(void)
 	probe_barrier();
 	probe_condition();
 	probe_shared_table();
+	probe_partitions();
 }
