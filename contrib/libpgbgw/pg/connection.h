@@ -65,7 +65,8 @@ extern bool transaction_step_aside(void);
 extern void spi_transaction_ended(void);
 extern void spi_cursors_forget(void);
 
-/* spi.c: SPI levels that a subtransaction opened go with it. */
-extern void spi_subtransaction_aborted(int nesting);
+/* spi.c, spi_cursor.c: what a subtransaction, the nesting-th, has of SPI when it ends. */
+extern void spi_subtransaction_ended(int nesting, bool commit);
+extern void spi_cursors_of_subtransaction(int nesting, bool commit);
 
 #endif

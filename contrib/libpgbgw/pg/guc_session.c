@@ -51,7 +51,8 @@ void guc_session_tell(void)
 	}
 	PG_CATCH();
 	{
-		if (geterrcode() != ERRCODE_UNDEFINED_OBJECT) /* a database without plpgsql goes without */
+		stale = geterrcode() != ERRCODE_UNDEFINED_OBJECT && geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE;
+		if (stale) /* for the next one; a database without plpgsql goes without, and a role that may not use it */
 			PG_RE_THROW();
 		FlushErrorState();
 		MemoryContextSwitchTo(context);

@@ -45,6 +45,14 @@ static Oid number_of(const char *query, const char *name, const char *second)
 	return value ? (Oid)strtoul(value, NULL, 10) : InvalidOid;
 }
 
+/* existing is oid, and an error where it is none and there has to be one. */
+static Oid existing(Oid oid, bool missing_ok, int code, const char *kind, const char *name)
+{
+	if (!OidIsValid(oid) && !missing_ok)
+		ereport(ERROR, (errcode(code), errmsg("%s \"%s\" does not exist", kind, name)));
+	return oid;
+}
+
 char *get_database_name(Oid dbid)
 {
 	return name_of("SELECT datname FROM pg_catalog.pg_database WHERE oid = $1::oid", dbid);
@@ -54,9 +62,7 @@ Oid get_database_oid(const char *dbname, bool missing_ok)
 {
 	Oid oid = number_of("SELECT oid FROM pg_catalog.pg_database WHERE datname = $1", dbname, NULL);
 
-	if (!OidIsValid(oid) && !missing_ok)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_DATABASE), errmsg("database \"%s\" does not exist", dbname)));
-	return oid;
+	return existing(oid, missing_ok, ERRCODE_UNDEFINED_DATABASE, "database", dbname);
 }
 
 char *GetUserNameFromId(Oid roleid, bool noerr)
@@ -72,9 +78,7 @@ Oid get_role_oid(const char *rolname, bool missing_ok)
 {
 	Oid oid = number_of("SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1", rolname, NULL);
 
-	if (!OidIsValid(oid) && !missing_ok)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role \"%s\" does not exist", rolname)));
-	return oid;
+	return existing(oid, missing_ok, ERRCODE_UNDEFINED_OBJECT, "role", rolname);
 }
 
 bool superuser_arg(Oid roleid)
@@ -93,9 +97,7 @@ Oid get_namespace_oid(const char *nspname, bool missing_ok)
 {
 	Oid oid = number_of("SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1", nspname, NULL);
 
-	if (!OidIsValid(oid) && !missing_ok)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema \"%s\" does not exist", nspname)));
-	return oid;
+	return existing(oid, missing_ok, ERRCODE_UNDEFINED_SCHEMA, "schema", nspname);
 }
 
 char *get_rel_name(Oid relid)
@@ -127,9 +129,7 @@ Oid get_extension_oid(const char *extname, bool missing_ok)
 {
 	Oid oid = number_of("SELECT oid FROM pg_catalog.pg_extension WHERE extname = $1", extname, NULL);
 
-	if (!OidIsValid(oid) && !missing_ok)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"%s\" does not exist", extname)));
-	return oid;
+	return existing(oid, missing_ok, ERRCODE_UNDEFINED_OBJECT, "extension", extname);
 }
 
 /*

@@ -85,12 +85,20 @@ void spi_transaction_ended(void)
 	SPI_tuptable = NULL;
 }
 
-void spi_subtransaction_aborted(int nesting)
+/* Its sessions of SPI that were not finished end with it; where it was not rolled back, that is a mistake. */
+void spi_subtransaction_ended(int nesting, bool commit)
 {
-	while (depth > 0 && levels[depth - 1].nesting > nesting) {
+	bool left = false;
+
+	while (depth > 0 && levels[depth - 1].nesting >= nesting) {
 		MemoryContextDelete(levels[depth - 1].tables);
 		pop();
+		left = true;
 	}
+	if (left && commit)
+		ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("subtransaction left non-empty SPI stack"),
+				  errhint("Check for missing \"SPI_finish\" calls.")));
+	spi_cursors_of_subtransaction(nesting, commit);
 }
 
 static bool word(const struct sql_facts *f, const char *w)

@@ -13,6 +13,7 @@
 
 struct open_cursor {
 	struct open_cursor *next;
+	int nesting; /* of the subtransaction that it belongs to; 0: none */
 	PortalData portal;
 };
 
@@ -33,19 +34,31 @@ void spi_cursors_forget(void)
 	cursors = NULL;
 }
 
-static Portal new_portal(const char *name, const char *source, int options)
+/* A subtransaction's cursors end with it, or are its parent's from then on. */
+void spi_cursors_of_subtransaction(int nesting, bool commit)
+{
+	for (struct open_cursor **at = &cursors, *c; (c = *at);) {
+		if (commit && c->nesting >= nesting)
+			c->nesting = nesting - 1;
+		if (c->nesting >= nesting)
+			*at = c->next;
+		else
+			at = &c->next;
+	}
+}
+
+static struct open_cursor *new_cursor(const char *name, const char *source, int options)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	struct open_cursor *c = palloc0(sizeof *c);
 
+	c->nesting = GetCurrentTransactionNestLevel() - 1;
 	c->portal.name = name && *name ? pstrdup(name) : psprintf("<unnamed portal %u>", ++made);
 	c->portal.sourceText = pstrdup(source);
 	c->portal.cursorOptions = options;
 	c->portal.status = PORTAL_READY;
-	c->next = cursors;
-	cursors = c;
 	MemoryContextSwitchTo(old);
-	return &c->portal;
+	return c;
 }
 
 static Portal declare(const char *name, const char *src, int nargs, const Oid *types, const char *const *values,
@@ -53,7 +66,7 @@ static Portal declare(const char *name, const char *src, int nargs, const Oid *t
 {
 	struct sql_facts facts;
 	StringInfoData sql;
-	Portal p;
+	struct open_cursor *c;
 
 	if (!spi_level())
 		elog(ERROR, "SPI cursor opened while not connected to SPI");
@@ -65,12 +78,14 @@ static Portal declare(const char *name, const char *src, int nargs, const Oid *t
 	if (name && SPI_cursor_find(name))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_CURSOR), errmsg("cursor \"%s\" already exists", name)));
 	transaction_needed();
-	p = new_portal(name, src, options);
+	c = new_cursor(name, src, options);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DECLARE %s %sCURSOR FOR %s", quote_identifier(p->name),
+	appendStringInfo(&sql, "DECLARE %s %sCURSOR FOR %s", quote_identifier(c->portal.name),
 			 options & CURSOR_OPT_SCROLL ? "SCROLL " : options & CURSOR_OPT_NO_SCROLL ? "NO SCROLL " : "", src);
 	PQclear(connection_run(sql.data, nargs, types, values));
-	return p;
+	c->next = cursors;
+	cursors = c;
+	return &c->portal;
 }
 
 Portal SPI_cursor_open(const char *name, SPIPlanPtr plan, Datum *Values, const char *Nulls, bool read_only)

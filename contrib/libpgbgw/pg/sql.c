@@ -10,6 +10,8 @@ struct scan {
 	char word[32]; /* lower case; empty for anything else */
 	bool end;      /* of a statement */
 	int depth;     /* of parentheses */
+	bool routine;  /* the statement makes a function or a procedure */
+	int body;      /* what of its body is open: BEGIN ATOMIC, and CASE in it; semicolons there end no statement of the text */
 };
 
 static const char *skip_block_comment(const char *p)
@@ -181,6 +183,23 @@ static void later_word(const char *word, int depth, struct sql_facts *out)
 		out->transaction = true;
 }
 
+/* follow_body takes note of a word that opens or closes something in a routine's body. */
+static void follow_body(struct scan *s, const struct sql_facts *out)
+{
+	static const char *const kinds[] = { "function", "procedure", NULL };
+
+	if (strcmp(out->first, "create") != 0 || s->depth > 0)
+		return;
+	if (one_of(s->word, kinds))
+		s->routine = true;
+	else if (s->routine && strcmp(s->word, "begin") == 0)
+		s->body++;
+	else if (s->body > 0 && strcmp(s->word, "case") == 0)
+		s->body++;
+	else if (s->body > 0 && strcmp(s->word, "end") == 0)
+		s->body--;
+}
+
 void sql_look(const char *text, struct sql_facts *out)
 {
 	struct scan s = { .at = text };
@@ -188,8 +207,9 @@ void sql_look(const char *text, struct sql_facts *out)
 
 	memset(out, 0, sizeof *out);
 	while (next(&s)) {
-		if (s.end) {
+		if (s.end && s.body == 0) {
 			fresh = true;
+			s.routine = false;
 			s.depth = 0;
 		} else if (s.word[0] && fresh) {
 			fresh = false;
@@ -197,7 +217,9 @@ void sql_look(const char *text, struct sql_facts *out)
 			if (!one_of(s.word, readers))
 				writes(s.word, out);
 		} else if (s.word[0]) {
-			later_word(s.word, s.depth, out);
+			follow_body(&s, out);
+			if (s.body == 0)
+				later_word(s.word, s.depth, out);
 		}
 	}
 }

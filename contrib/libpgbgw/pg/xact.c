@@ -159,8 +159,10 @@ void AbortCurrentTransaction(void)
 	let_go();
 	call_back(XACT_EVENT_ABORT);
 	InterruptHoldoffCount = 0;
+	HOLD_CANCEL_INTERRUPTS(); /* who rolls back has no use for another error */
 	if (begun && PQstatus(connection()) == CONNECTION_OK)
 		connection_command("ROLLBACK");
+	RESUME_CANCEL_INTERRUPTS();
 	forget(false);
 }
 
@@ -241,6 +243,8 @@ void ReleaseCurrentSubTransaction(void)
 	if (nesting == 0)
 		elog(ERROR, "ReleaseCurrentSubTransaction: unexpected state STARTED");
 	savepoint("RELEASE SAVEPOINT");
+	MemoryContextSwitchTo(CurTransactionContext);
+	spi_subtransaction_ended(nesting, true);
 	leave(true);
 }
 
@@ -249,9 +253,12 @@ void RollbackAndReleaseCurrentSubTransaction(void)
 	if (nesting == 0)
 		elog(FATAL, "RollbackAndReleaseCurrentSubTransaction: unexpected state STARTED");
 	let_go();
+	HOLD_CANCEL_INTERRUPTS();
 	savepoint("ROLLBACK TO SAVEPOINT");
 	savepoint("RELEASE SAVEPOINT");
-	spi_subtransaction_aborted(nesting);
+	RESUME_CANCEL_INTERRUPTS();
+	MemoryContextSwitchTo(CurTransactionContext);
+	spi_subtransaction_ended(nesting, false);
 	leave(false);
 }
 

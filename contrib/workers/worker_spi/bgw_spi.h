@@ -60,6 +60,7 @@ extern void probe_errors(void);
 extern void probe_spi(void);
 extern void probe_cursors(void);
 extern void probe_transactions(void);
+extern void probe_aborts(void);
 extern void probe_types(void);
 extern void probe_values(void);
 extern void probe_process(void);

@@ -73,6 +73,7 @@ void bgw_spi_probe_main(Datum arg)
 	probe_spi();
 	probe_cursors();
 	probe_transactions();
+	probe_aborts();
 	probe_types();
 	probe_values();
 	probe_tables();

@@ -55,6 +55,8 @@ static const char *const statements[] = {
 	"EXPLAIN (COSTS OFF) SELECT 1",
 	"VALUES (1), (2), (3)",
 	"TRUNCATE probe_copy2",
+	"CREATE FUNCTION probe_body(n integer) RETURNS integer BEGIN ATOMIC SELECT 1; SELECT CASE WHEN n > 1 THEN 2 ELSE 3 END; END",
+	"CREATE OR REPLACE PROCEDURE probe_body() BEGIN ATOMIC SELECT 1; END; SELECT probe_body(2)",
 };
 
 static void probe_statements(void)
