@@ -48,7 +48,7 @@ crash_build() {
 }
 
 crash_cluster() {
-    (cd "$SCRATCH" && "${AS[@]}" "$PG_BIN/initdb" -D "$SCRATCH/pg/data" -U postgres -A trust --no-sync >"$SCRATCH/log/initdb" 2>&1) ||
+    "${AS[@]}" "$PG_BIN/initdb" -D "$SCRATCH/pg/data" -U postgres -A trust --no-sync >"$SCRATCH/log/initdb" 2>&1 ||
         fail "initdb failed: $(tail -n 3 "$SCRATCH/log/initdb")"
 }
 

@@ -156,7 +156,7 @@ lay_over() {
 
 module_cluster() {
     PG_BIN=$("$1" --bindir)
-    (cd "$TRY" && "${AS[@]}" "$PG_BIN/initdb" -D "$TRY/data" -U postgres -A trust --no-sync >"$TRY/initdb.log" 2>&1) ||
+    "${AS[@]}" "$PG_BIN/initdb" -D "$TRY/data" -U postgres -A trust --no-sync >"$TRY/initdb.log" 2>&1 ||
         fail "initdb failed: $(tail -n 3 "$TRY/initdb.log")"
     spawn "postgres-$TRY_NAME" "$PG_BIN/postgres" -D "$TRY/data" -c listen_addresses= -c "unix_socket_directories=$TRY/socket" \
         -c fsync=off -c "dynamic_library_path=$TRY/stage$("$1" --pkglibdir):\$libdir"

@@ -3,7 +3,7 @@
 # directory. Nothing outside it is touched, and it all ends with this script.
 
 SCRATCH=  # the directory
-AS=()     # words that make a command run as the demonstration's user
+AS=()     # words that make a command run as the demonstration's user, in the directory
 PIDS=()   # processes to end, in the order of their start
 CHECK=    # "yes": unattended
 PG_BIN=   # PostgreSQL's programs, empty for standalone mode
@@ -64,7 +64,8 @@ make_scratch() {
     chmod 0700 "$SCRATCH/run" "$SCRATCH/pg"
     if [[ $EUID -eq 0 ]]; then
         getent passwd postgres >/dev/null && user=postgres
-        AS=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups --)
+        # That user may be kept from the caller's directory; of that PostgreSQL's programs complain.
+        AS=(env --chdir="$SCRATCH" setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups --)
         chown -R "$user:" "$SCRATCH"
     fi
     BUS=unix:path=$SCRATCH/bus
@@ -130,7 +131,7 @@ start_server() {
         return
     fi
     say "a throw-away cluster, $("$PG_BIN/postgres" --version)"
-    (cd "$SCRATCH" && "${AS[@]}" "$PG_BIN/initdb" -D "$SCRATCH/pg/data" -U postgres -A trust --no-sync >"$SCRATCH/log/initdb" 2>&1) ||
+    "${AS[@]}" "$PG_BIN/initdb" -D "$SCRATCH/pg/data" -U postgres -A trust --no-sync >"$SCRATCH/log/initdb" 2>&1 ||
         fail "initdb failed: $(tail -n 3 "$SCRATCH/log/initdb")"
     postgres
     sql "create table tick (at timestamptz, slot int)"
