@@ -134,5 +134,8 @@ int fork_worker(struct seat *s, const struct inherited *in, int ruleset, int sha
 		born(s);
 	if (r->flags & FLAG_MODULE)
 		sigprocmask(SIG_SETMASK, &before, NULL);
+	/* Its cgroup's limit may kill a child before its first act, and it was born all the same. */
+	if (pid > 0 && (r->flags & FLAG_COPY))
+		report(r->status, STEP_NONE, (int)pid);
 	return pid < 0 ? (int)-pid : 0;
 }

@@ -19,7 +19,7 @@
  * Nothing comes back over the socket for a request. Every request brings its own status pipe,
  * and what is written there are struct reports:
  *
- *	{ STEP_NONE, pid }	by the child, its first act
+ *	{ STEP_NONE, pid }	by the child, its first act; with FLAG_COPY by the launcher, too
  *	{ step, errno }		by the child, or by the launcher if there is none
  *
  * End of file ends the start: after a pid alone, the program has been executed

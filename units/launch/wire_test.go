@@ -92,6 +92,8 @@ func TestDecodeReports(t *testing.T) {
 		{nil, 0, StepNone, 0},
 		{report(StepNone, 5), 5, StepNone, 0},
 		{append(report(StepNone, 5), report(StepExec, 2)...), 5, StepExec, 2},
+		{append(report(StepNone, 5), report(StepNone, 5)...), 5, StepNone, 0},
+		{append(append(report(StepNone, 5), report(StepExec, 2)...), report(StepNone, 5)...), 5, StepExec, 2},
 		{report(StepClone, 38), 0, StepClone, 38},
 		{report(StepNone, 5)[:7], 0, StepNone, 0},
 		{append(report(StepNone, 5), 1, 2, 3), 5, StepNone, 0},
