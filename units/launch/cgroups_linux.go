@@ -92,6 +92,18 @@ func openRoot(root, mount string) (*Cgroups, error) {
 	return &Cgroups{root: root, mount: mount, dir: dir}, nil
 }
 
+// hierarchies is the directory of all cgroup file systems (cgroups(7)): where there
+// are some of version 1, that of version 2 is below it.
+const hierarchies = "/sys/fs/cgroup"
+
+// protected is the directory in which a worker with Spec.ReadOnlyCgroups changes nothing.
+func (c *Cgroups) protected() string {
+	if strings.HasPrefix(c.mount, hierarchies+"/") {
+		return hierarchies
+	}
+	return c.mount
+}
+
 // moveSelf puts this process into supervisor/: a cgroup that has processes of
 // its own cannot hand controllers down (cgroups(7), no internal processes).
 func (c *Cgroups) moveSelf() error {

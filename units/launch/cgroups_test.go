@@ -280,6 +280,18 @@ func TestReadOnlyCgroups(t *testing.T) {
 	}
 }
 
+// Where there are hierarchies of version 1 beside ours, they are read-only too.
+func TestProtectedCgroups(t *testing.T) {
+	for mount, want := range map[string]string{
+		"/sys/fs/cgroup": "/sys/fs/cgroup", "/sys/fs/cgroup/unified": "/sys/fs/cgroup",
+		"/sys/fs/cgroups/2": "/sys/fs/cgroups/2", "/mnt/cgroup": "/mnt/cgroup",
+	} {
+		if got := (&Cgroups{mount: mount}).protected(); got != want {
+			t.Errorf("of %s it is %s, want %s", mount, got, want)
+		}
+	}
+}
+
 func haveLandlock() bool {
 	b, err := os.ReadFile("/sys/kernel/security/lsm")
 	return err != nil || strings.Contains(string(b), "landlock")

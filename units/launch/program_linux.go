@@ -52,7 +52,7 @@ func (l *Launcher) spawn() (*program, error) {
 	defer null.Close()
 	argv := []string{l.path, ""}
 	if l.cgroups != nil {
-		argv[1] = l.cgroups.mount
+		argv[1] = l.cgroups.protected()
 	}
 	files := []uintptr{null.Fd(), null.Fd(), l.opts.Stderr.Fd(), uintptr(pair[1])}
 	events := uint32(0)

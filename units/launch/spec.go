@@ -63,7 +63,7 @@ type Spec struct {
 	NoNewPrivileges bool
 
 	// ReadOnlyCgroups takes away the worker's right to write to the cgroup
-	// file system, by Landlock. Best effort: it has no effect where the kernel
+	// file systems, by Landlock. Best effort: it has no effect where the kernel
 	// lacks Landlock, and none without NoNewPrivileges for a user other than root.
 	ReadOnlyCgroups bool
 }
