@@ -10,7 +10,8 @@ import (
 // them, inside PostgreSQL and beside it, and what it sees has to be the same:
 // BGW-017 to BGW-020, BGW-024, BGW-028 to BGW-034 and BGW-036 of dynamic workers,
 // BGW-133, BGW-135 to BGW-150 (BGW-139 from 17 on), BGW-152 to BGW-156 and BGW-158 to
-// BGW-160 of segments, tables, queues, latches, locks, condition variables and barriers.
+// BGW-160 of segments, tables, queues, latches, locks, condition variables and barriers,
+// and areas that grow with hash tables in them.
 func TestModuleShared(t *testing.T) {
 	parameters := map[string]string{"bgw_spi.shared": "on", "bgw_spi.workers": "0"}
 	insideAndBeside(t, parameters, "max_worker_processes = 8\n")

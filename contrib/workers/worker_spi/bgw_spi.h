@@ -68,6 +68,7 @@ extern void probe_neighbours(void);
 extern void probe_parameters(void);
 extern void probe_workers(void);
 extern void probe_segments(void);
+extern void probe_areas(void);
 extern void probe_named(void);
 extern void probe_queues(void);
 extern void probe_together(void);

@@ -195,6 +195,8 @@ void bgw_spi_child_main(Datum arg)
 		pass(arg);
 	else if (strcmp(what, "named") == 0)
 		add_to_named();
+	else if (strcmp(what, "table") == 0)
+		count_in_table(arg);
 	else if (strcmp(what, "count") == 0)
 		count(DatumGetInt32(arg));
 	else if (strcmp(what, "partition") == 0)

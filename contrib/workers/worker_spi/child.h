@@ -23,6 +23,7 @@ struct shared {
 	int locked, spun; /* counted under the lock, and under the spinlock */
 	int64 arg;        /* what the last child was given */
 	int notify_pid;
+	uint64 table; /* the handle of the hash table that the children share */
 	char name[BGW_MAXLEN], type[BGW_MAXLEN], extra[BGW_EXTRALEN];
 };
 extern struct shared *shared;
@@ -60,6 +61,9 @@ extern void probe_partitions(void);
 
 /* probe_named.c: counts itself in the segment that all find by name. */
 extern void add_to_named(void);
+
+/* probe_areas.c: counts all keys in the table of the area. */
+extern void count_in_table(Datum arg);
 
 /* child.c: attaches to both queues of a segment; makes one with queues of so many bytes, and attaches to them. */
 extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);

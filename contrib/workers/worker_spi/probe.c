@@ -90,6 +90,7 @@ void bgw_spi_shared_main(Datum arg)
 	BackgroundWorkerInitializeConnection(bgw_spi_database, bgw_spi_role, 0);
 	probe_workers();
 	probe_segments();
+	probe_areas();
 	probe_named();
 	probe_queues();
 	probe_together();
