@@ -43,6 +43,7 @@ int SPI_connect_ext(int options)
 	l->processed = SPI_processed;
 	l->tuptable = SPI_tuptable;
 	l->result = SPI_result;
+	slist_init(&l->results);
 	l->nesting = GetCurrentTransactionNestLevel() - 1;
 	l->nonatomic = (options & SPI_OPT_NONATOMIC) != 0;
 	l->tables = AllocSetContextCreate(TopTransactionContext ? TopTransactionContext : TopMemoryContext, "SPI Exec", ALLOCSET_DEFAULT_SIZES);
@@ -98,6 +99,7 @@ void spi_subtransaction_ended(int nesting, bool commit)
 	if (left && commit)
 		ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("subtransaction left non-empty SPI stack"),
 				  errhint("Check for missing \"SPI_finish\" calls.")));
+	spi_tables_of_subtransaction(nesting, commit);
 	spi_cursors_of_subtransaction(nesting, commit);
 }
 

@@ -8,6 +8,7 @@
 
 #include "executor/spi.h"
 #include "executor/spi_priv.h"
+#include "lib/ilist.h"
 #include "sql.h"
 
 /* One SPI_connect. */
@@ -17,6 +18,7 @@ struct level {
 	MemoryContext outer;     /* current before; SPI_palloc's */
 	uint64 processed;        /* the outer level's results, which come back at SPI_finish */
 	SPITupleTable *tuptable;
+	slist_head results;      /* its SPITupleTables that were not freed */
 	int result;
 	int nesting;             /* of subtransactions when it was opened */
 	bool nonatomic;          /* a procedure called from it may end the transaction */
@@ -28,6 +30,9 @@ extern struct level *spi_level(void);
 /* spi_tuple.c: a result's rows from first on, as a table of the current level. */
 extern SPITupleTable *spi_table(const PGresult *r);
 extern TupleDesc spi_descriptor(const PGresult *r);
+
+/* spi_tuple.c: the current level's tables that a subtransaction, the nesting-th, made end with it, or are its parent's. */
+extern void spi_tables_of_subtransaction(int nesting, bool commit);
 
 /* spi.c: what SPI returns for a result, with SPI_processed and SPI_tuptable set from it. */
 extern int spi_take(const PGresult *r, const struct sql_facts *facts);

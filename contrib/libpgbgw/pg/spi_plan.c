@@ -1,7 +1,7 @@
 /*
  * Plans: statements prepared in the session. A plan is prepared in the server
- * when it is made, so that its errors show there, and again when the session lost it.
- * One that was not kept goes with the SPI level that made it.
+ * when it is made, so that its errors show there. One that was not
+ * kept goes with the SPI level that made it.
  */
 #include "internal.h"
 
@@ -44,8 +44,11 @@ static void deallocate(void *arg)
 
 	/* Within a failed transaction the server would refuse; the name is never used again. */
 	if (p->prepared && connected() && PQtransactionStatus(connection()) != PQTRANS_INERROR &&
-	    PQtransactionStatus(connection()) != PQTRANS_ACTIVE && PQstatus(connection()) == CONNECTION_OK)
+	    PQtransactionStatus(connection()) != PQTRANS_ACTIVE && PQstatus(connection()) == CONNECTION_OK) {
+		HOLD_CANCEL_INTERRUPTS(); /* memory is being given back, maybe that of a transaction which was rolled back */
 		connection_command(psprintf("DEALLOCATE %s", p->name));
+		RESUME_CANCEL_INTERRUPTS();
+	}
 	p->prepared = false;
 }
 

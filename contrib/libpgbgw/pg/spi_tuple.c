@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -43,6 +44,7 @@ SPITupleTable *spi_table(const PGresult *r)
 	bool *nulls;
 
 	t->tuptabcxt = context;
+	t->subid = GetCurrentSubTransactionId();
 	t->tupdesc = spi_descriptor(r);
 	t->vals = palloc(((Size)n + 1) * sizeof *t->vals);
 	t->numvals = (uint64)n;
@@ -59,17 +61,55 @@ SPITupleTable *spi_table(const PGresult *r)
 		t->vals[i] = heap_copytuple(row);
 		MemoryContextReset(rows);
 	}
+	slist_push_head(&spi_level()->results, &t->next);
 	MemoryContextSwitchTo(old);
 	return t;
 }
 
+static void free_table(SPITupleTable *t)
+{
+	if (SPI_tuptable == t)
+		SPI_tuptable = NULL;
+	MemoryContextDelete(t->tuptabcxt);
+}
+
+/* Only what the current level has: a table that was freed, or is another level's, is left alone. */
 void SPI_freetuptable(SPITupleTable *tuptable)
 {
+	struct level *l = spi_level();
+	slist_mutable_iter i;
+
 	if (!tuptable)
 		return;
-	if (SPI_tuptable == tuptable)
-		SPI_tuptable = NULL;
-	MemoryContextDelete(tuptable->tuptabcxt);
+	if (l)
+		slist_foreach_modify(i, &l->results)
+			if (slist_container(SPITupleTable, next, i.cur) == tuptable) {
+				slist_delete_current(&i);
+				free_table(tuptable);
+				return;
+			}
+	elog(WARNING, "attempt to delete invalid SPITupleTable %p", (void *)tuptable);
+}
+
+void spi_tables_of_subtransaction(int nesting, bool commit)
+{
+	SubTransactionId id = (SubTransactionId)(TopSubTransactionId + nesting);
+	struct level *l = spi_level();
+	slist_mutable_iter i;
+
+	if (!l)
+		return;
+	slist_foreach_modify(i, &l->results) {
+		SPITupleTable *t = slist_container(SPITupleTable, next, i.cur);
+
+		if (t->subid < id)
+			continue;
+		t->subid = id - 1;
+		if (!commit) {
+			slist_delete_current(&i);
+			free_table(t);
+		}
+	}
 }
 
 static bool has(TupleDesc d, int fnumber)

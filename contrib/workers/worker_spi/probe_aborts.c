@@ -68,6 +68,42 @@ static void probe_sessions(void)
 	CommitTransactionCommand();
 }
 
+static void select_five(void)
+{
+	SPI_execute("SELECT 5", true, 0);
+}
+
+/* Who frees rows twice, or those of another session, is told so, and nothing else comes of it. */
+static void probe_rows_of(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SPITupleTable *outer, *released;
+
+	begin();
+	SPI_execute("SELECT 1 UNION SELECT 2", true, 0);
+	outer = SPI_tuptable;
+	rolled_back(select_five);
+	saw("rows of one rolled back", "%d", SPI_tuptable != NULL);
+	BeginInternalSubTransaction(NULL);
+	select_five();
+	released = SPI_tuptable;
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	rolled_back(select_five);
+	saw("rows of one released", "%s", SPI_getvalue(released->vals[0], released->tupdesc, 1));
+	SPI_connect();
+	SPI_freetuptable(outer);
+	SPI_finish();
+	saw("outer rows", "%d", (int)outer->numvals);
+	SPI_freetuptable(outer);
+	SPI_freetuptable(outer);
+	select_five();
+	saw("after all that", "%s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 static Portal new_cursor(const char *name, const char *sql)
 {
 	return SPI_cursor_open_with_args(name, sql, 0, NULL, NULL, NULL, true, 0);
@@ -137,7 +173,7 @@ static void take_interrupts(void)
 static void probe_cancel(void)
 {
 	begin();
-	SPI_execute("SELECT 1", true, 0);
+	(void)SPI_prepare("SELECT 1", 0, NULL);
 	rolled_back(ask_to_cancel);
 	saw("level", "%d", GetCurrentTransactionNestLevel());
 	probe_error("canceled after it", take_interrupts);
@@ -176,6 +212,7 @@ static void probe_parameter(void)
 void probe_aborts(void)
 {
 	probe_sessions();
+	probe_rows_of();
 	probe_cursors_of();
 	probe_cancel();
 	probe_parameter();
