@@ -12,7 +12,7 @@ import (
 )
 
 // TestControllers is what needs cgroup controllers: the limits of workers, their
-// reload, and the out-of-memory killer.
+// reload, and the out-of-memory killer; and what needs huge pages.
 func TestControllers(t *testing.T) {
 	if !inGuest() {
 		t.Parallel()
@@ -35,6 +35,7 @@ func TestControllers(t *testing.T) {
 		{"delegation", checkDelegation}, {"values", checkLimitValues}, {"memory_max", checkMemoryMax}, {"oom_group", checkNoOOMGroup},
 		{"memory_high", checkMemoryHigh}, {"memory of the segment", checkSegmentMemory}, {"cpu_max", checkCPUMax}, {"pids_max", checkPidsMax},
 		{"own limits", checkOwnLimits}, {"reload", checkLimitReload}, {"reload below what is used", checkReloadBelowUse},
+		{"out of memory before exec", checkOutOfMemoryBeforeExec},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.f(t, m) })
 		if syscall.Kill(neighbour, 0) != nil || syscall.Kill(daemon, 0) != nil {
@@ -48,6 +49,7 @@ func TestControllers(t *testing.T) {
 	}
 	t.Run("not delegated", func(t *testing.T) { checkNotDelegated(t, m) })
 	t.Run("stop", func(t *testing.T) { checkStop(t, m) })
+	t.Run("huge pages", func(t *testing.T) { checkHugePages(t, m) })
 }
 
 // limit defines a worker that runs a shell script within limits, and reloads. One
@@ -267,6 +269,59 @@ func checkReloadBelowUse(t *testing.T, m *machine) {
 	from = m.mark(t)
 	m.limit(t, "big", script, `memory_max = "8MiB"`, "memory_swap_max = 0")
 	m.outOfMemory(t, from, "big")
+}
+
+// passes runs a test of another package, which must not skip it here.
+func (m *machine) passes(t *testing.T, program, test string) {
+	t.Helper()
+	out := m.run(t, "env", "CI=true", "PGBGW_LAUNCHER=/usr/lib/pg-bgw/pg-bgw-launcher", "./"+program, "-test.v", "-test.run", "^"+test+"$")
+	if !strings.Contains(out, "--- PASS: "+test+" ") {
+		t.Errorf("%s of %s did not pass:\n%s", test, program, out)
+	}
+}
+
+func checkOutOfMemoryBeforeExec(t *testing.T, m *machine) {
+	m.passes(t, "launch.test", "TestOutOfMemoryBeforeExec")
+}
+
+// checkHugePages: where there are huge pages, a segment that must consist of them
+// does, and they are free again after the daemon's end. The daemon does not run before.
+func checkHugePages(t *testing.T, m *machine) {
+	const pool, definition = "/proc/sys/vm/nr_hugepages", "/etc/pg-bgw/workers.d/huge.hcl"
+	free := func() string {
+		for line := range strings.Lines(text("/proc/meminfo")) {
+			if f := strings.Fields(line); f[0] == "HugePages_Free:" {
+				return f[1]
+			}
+		}
+		return "unknown"
+	}
+	if err := os.WriteFile(pool, []byte("8"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(pool, []byte("0"), 0)
+	defer os.Remove(definition)
+	m.passes(t, "shm.test", "TestHugePages")
+	m.write(t, definition, `segment "huge" {
+  size       = "4MiB"
+  huge_pages = "on"
+}
+worker "paged" {
+  command      = ["/bin/sleep", "infinity"]
+  flags        = ["shmem_access"]
+  start_time   = "postmaster_start"
+  restart_time = "1h"
+  segment      = "huge"
+  attach       = "always"
+}
+`)
+	m.run(t, "systemctl", "start", "pg-bgw")
+	m.pid(t, "paged")
+	if n := free(); n != "6" {
+		t.Errorf("%s of 8 huge pages are free beside a segment of 2", n)
+	}
+	m.run(t, "systemctl", "stop", "pg-bgw")
+	until(t, "all huge pages are free when the daemon has ended", func() bool { return free() == "8" })
 }
 
 // checkNotDelegated: limits of a controller that the unit does not have are the

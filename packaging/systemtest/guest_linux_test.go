@@ -91,7 +91,8 @@ printf '\nexit status %%d\n' "$status"
 `
 
 // guestDisk makes the machine's second disk: the installed files, this package's
-// tests where they find their data, and the script run.
+// tests where they find their data, those of packages that need this machine, and
+// the script run.
 func guestDisk(t *testing.T, dir string) string {
 	t.Helper()
 	root, disk := filepath.Join(dir, "second"), filepath.Join(dir, "second.disk")
@@ -101,6 +102,8 @@ func guestDisk(t *testing.T, dir string) string {
 		cp -a testdata %[2]s/
 		cp -a ../catalog %[1]s/
 		go test -c -o %[2]s/systemtest.test .
+		go test -c -o %[2]s/launch.test ../../units/launch
+		go test -c -o %[2]s/shm.test ../../shm
 		mke2fs -q -t ext4 -O ^has_journal -d %[1]s %[4]s 128M`, root, tests, installed(t), disk)
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		t.Fatal(err)

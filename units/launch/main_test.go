@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// launcherPath is the launcher that TestMain has built, "" if there is no compiler.
-var launcherPath string
+// launcherPath is the launcher that TestMain has built, "" if there is no compiler;
+// where one is installed and no compiler, PGBGW_LAUNCHER names it.
+var launcherPath = os.Getenv("PGBGW_LAUNCHER")
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
@@ -28,7 +29,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if _, err := exec.LookPath("cc"); err == nil {
+	if _, err := exec.LookPath("cc"); err == nil && launcherPath == "" {
 		launcherPath = filepath.Join(dir, "pg-bgw-launcher")
 		out, err := exec.Command("../../cmd/pg-bgw-launcher/build.sh", launcherPath).CombinedOutput()
 		if err != nil {

@@ -65,7 +65,8 @@ func (r *rig) launcherSelf() string {
 }
 
 // A child is killed by its own cgroup's limit before it has memory of its own:
-// that is no business of the launcher's.
+// that is no business of the launcher's. The system test runs this where there is
+// the controller.
 func TestOutOfMemoryBeforeExec(t *testing.T) {
 	r := newRig(t, true)
 	if r.cgroups.supports("memory.max") != nil {
@@ -85,7 +86,7 @@ func TestOutOfMemoryBeforeExec(t *testing.T) {
 		<-ends
 	}
 	if now := r.launcherPid(); now != pid {
-		t.Errorf("the launcher was %d, now it is %d", pid, now)
+		t.Errorf("the launcher was %d, now it is %d: %v", pid, now, <-r.notices)
 	}
 }
 
