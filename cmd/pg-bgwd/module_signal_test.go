@@ -128,6 +128,8 @@ func TestModuleNoise(t *testing.T) {
 	s := beside(t, c.block("main")+modulePath(),
 		moduleWorker("cancels", "unblock,connect:,canceled:"+noise+",query:VALUES(1)", withSession...)+
 			moduleWorker("ends", "unblock,connect:postgres,query:"+noise, withSession...))
+	const noisy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active'"
+	s.poll("both make noise", func() bool { return c.query(noisy) == "2" })
 	s.says("WARNING:  noise")
 	s.strike("cancels", syscall.SIGINT)
 	s.says("cancels: 57014 canceling statement due to user request")
