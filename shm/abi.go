@@ -121,6 +121,7 @@ const (
 	latchSet     = 1 << 0
 	latchWaiting = 1 << 1 // the owner sleeps, or is about to
 	latchOwned   = 1 << 2 // the owner looks at this word; otherwise only its eventfd counts
+	latchTapped  = 1 << 3 // and a tap makes it look
 )
 
 // slotsHeader is the constant part of the slot table.

@@ -62,7 +62,7 @@ func goLayout() map[string]string {
 		"QUEUE_MAGIC": queueMagic, "TOC_MAGIC": tocMagic, "LOCK_MAGIC": lockMagic, "MAX_PLACES": maxPlaces, "MIN_QUEUE_SIZE": MinQueueSize, "WIDE_QUEUE": wideQueue,
 		"MAX_MESSAGE": MaxMessage, "TOC_ALIGN": tocAlign, "QUEUE_DETACHED": queueDetached,
 		"QUEUE_SENDER_WAITS": queueSenderWaits, "QUEUE_RECEIVER_WAITS": queueReceiverWaits,
-		"LATCH_SET": latchSet, "LATCH_WAITING": latchWaiting, "LATCH_OWNED": latchOwned,
+		"LATCH_SET": latchSet, "LATCH_WAITING": latchWaiting, "LATCH_OWNED": latchOwned, "LATCH_TAPPED": latchTapped,
 	} {
 		want[name] = fmt.Sprintf("0 %d", n)
 	}

@@ -40,3 +40,19 @@ func (a *attachment) latch(slot uint32) (offset uint64, ok bool) {
 	s := a.header.section[sectionLatches]
 	return s.offset + uint64(slot)*uint64(s.stride), slot < s.count
 }
+
+// latchWord finds the word of a slot's latch, as long as this process is
+// attached: nil otherwise, or if the slot has none.
+func (a *attachment) latchWord(slot uint32) func() *atomic.Uint32 {
+	offset, ok := a.latch(slot)
+	if !ok {
+		return nil
+	}
+	word := a.mem.word32(offset)
+	return func() *atomic.Uint32 {
+		if a.inside.Load() {
+			return word
+		}
+		return nil
+	}
+}

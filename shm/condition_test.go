@@ -84,6 +84,7 @@ func TestConditionSignal(t *testing.T) {
 // is nothing.
 func TestConditionPrepare(t *testing.T) {
 	c, _ := conditions(t, 2, 2)
+	called, _ := callsTo(t, c[0].party, c[1].party)
 	c[0].Signal()
 	c[0].Broadcast()
 	s := c[1].PrepareToSleep()
@@ -101,8 +102,8 @@ func TestConditionPrepare(t *testing.T) {
 	if !s.Cancel() || s.Cancel() {
 		t.Error("Cancel tells of no signal")
 	}
-	if n := c[1].party.latch.rings(t); n != 4 {
-		t.Errorf("%d rings for 4 signals to one who waits", n)
+	if n := called.number(); n != 4 {
+		t.Errorf("%d calls for 4 signals to one who waits", n)
 	}
 }
 

@@ -103,12 +103,19 @@
 // # Latches
 //
 // The word's bits: 1 set, 2 the owner sleeps or is about to, 4 the owner looks
-// at this word. Setting is a fetch-or of 1: if the old value had no 4, or had 2
-// and not 1, write 1 to the slot's eventfd. The owner puts 4 there as it
-// attaches and takes all three away as it detaches. It waits by a fetch-or of
-// 2; if 1 was not there, by a poll of its eventfd, whose readability counts as
-// 1 (the supervisor rings it without the word); and a fetch-and of not 2. All
-// of it sequentially consistent.
+// at this word, 8 a tap wakes it. Setting is a fetch-or of 1: if the old value
+// had no 4, or had 2 and not 1, call the owner. To call is to write 0 to the
+// slot's eventfd (a tap) if the old value had 4 and 8, and else 1 (a ring, which
+// always does). The owner puts 4, and 8 or not, there as it attaches and takes
+// all four away as it detaches. It waits by a fetch-or of 2; if 1 was not there,
+// by a poll of its eventfd, whose readability counts as 1 (the supervisor rings
+// it without the word, as does who is not attached); and a fetch-and of not 2.
+// All of it sequentially consistent.
+//
+// A tap leaves the eventfd as it was. It is news to an edge-triggered epoll for
+// EPOLLIN and EPOLLOUT together, which then reports EPOLLOUT, and to nothing
+// else: an owner with such a one may put 8. What it has to see is in memory, so
+// that it reads nothing before it sleeps, and nothing after.
 //
 // # The slot table
 //
@@ -152,14 +159,16 @@
 //
 // There are no futexes. Who waits for another process raises a flag beside what
 // it waits for, looks again, and sleeps until the eventfd of its slot is
-// readable. Who brings it about stores it, and then takes the flag down if it
-// is up; who took it down writes 1 to the eventfd of the slot in the other's
-// party word, which comes from the supervisor once (PeerLatch) and is kept. A
-// ring counts as a set of the latch. All of it sequentially consistent. Since a
-// dead process rings nobody, a waiter looks at the slot table every second.
+// readable, or tapped. Who brings it about stores it, and then takes the flag down if it
+// is up; who took it down does a fetch-or of 1 to the word of the latch of the
+// slot in the other's party word, and calls it as above (or only rings). The
+// eventfd comes from the supervisor once (PeerLatch) and is kept. A ring counts
+// as a set of the latch. All of it sequentially consistent. Since a dead process
+// rings nobody, a waiter looks at the slot table every second.
 //
-// In this package one goroutine of those that wait reads the eventfd, in the
-// runtime's poller, and wakes the others: a waiter costs no thread.
+// In this package one goroutine of those that wait does so in the runtime's
+// poller, and wakes the others: a waiter costs no thread. A wake-up costs who
+// sleeps no system call but those of the poller.
 //
 // # Queues
 //

@@ -113,7 +113,7 @@ func parentParty(t *testing.T, s *supervisor) *party {
 	}
 	p := newParty(partyWord(&BackgroundWorker{Handle: Handle{Slot: 5, Generation: 1}, Start: 1}), l)
 	p.dead, p.stopped = slots.dead, slots.stopped
-	p.ask = func(context.Context, uint32) (*bell, error) { return newBell(s.dup(s.latch)) }
+	p.ask = func(context.Context, uint32) (*bell, error) { return newOtherBell(s.dup(s.latch)), nil }
 	t.Cleanup(p.close)
 	var fd int
 	l.bell.raw.Control(func(f uintptr) { fd = int(f) })

@@ -45,55 +45,96 @@ func (e Event) String() string {
 // that every set costs a system call. Set may be called from everywhere, Reset
 // by who waits, and Wait by one goroutine at a time.
 type Latch struct {
-	word  atomic.Pointer[atomic.Uint32] // where its state is now
-	local atomic.Uint32                 // its place while not attached
-	bell  *bell
-	dead  <-chan struct{}
-	wait  sync.Mutex // held by who is in Wait
+	word   atomic.Pointer[atomic.Uint32] // where its state is now
+	local  atomic.Uint32                 // its place while not attached
+	mine   uint32                        // what says there that this process looks
+	bell   *bell
+	dead   <-chan struct{}
+	wait   sync.Mutex // held by who is in Wait
+	taking sync.Mutex // held by who takes rings and marks the latch
 
 	waiter   sleeper        // who is in Wait
 	armedAt  *atomic.Uint32 // the waiter's: where it has put latchWaiting
-	sleepers sleepers       // all who wait for a ring
+	sleepers sleepers       // all who wait for a tap or a ring
+	noticed  func(uintptr) bool
 }
 
 // newLatch makes the latch behind b, which it owns from then on; dead is closed
 // when the supervisor is gone, and interrupt has to be called then.
 func newLatch(b *bell, dead <-chan struct{}) *Latch {
-	l := &Latch{bell: b, dead: dead}
-	l.local.Store(latchOwned)
+	l := &Latch{bell: b, dead: dead, mine: latchOwned}
+	if tapsWork() {
+		l.mine |= latchTapped
+	}
+	l.local.Store(l.mine)
 	l.word.Store(&l.local)
+	l.bell.where = l.word.Load
 	l.sleepers.every = patrolEvery
 	l.waiter = newSleeper((*latchWait)(l), false)
+	l.noticed = l.notice
+	// It is in the poller as long as there is a latch: no ring is lost that
+	// comes while nobody sleeps.
+	go l.bell.awaitRings(l.rung)
 	return l
 }
 
 // moveTo makes to the place of the state; a set latch stays set.
 func (l *Latch) moveTo(to *atomic.Uint32) {
-	to.And(^uint32(latchWaiting))
-	to.Or(latchOwned)
+	to.And(^uint32(latchWaiting | latchTapped))
+	to.Or(l.mine)
 	from := l.word.Swap(to)
 	if from == to {
 		return
 	}
 	// Who sets the old word from here on finds it not owned and rings.
-	if from.And(^uint32(latchSet|latchWaiting|latchOwned))&latchSet != 0 {
+	if from.And(^uint32(latchSet|latchWaiting|latchOwned|latchTapped))&latchSet != 0 {
 		to.Or(latchSet)
 	}
-	l.interrupt() // a waiter looks at the new place
-	l.stir()
+	l.sleepers.pokeAll() // a waiter looks at the new place
+	l.interrupt()
 }
 
 // Set sets the latch. On a latch that is set it does nothing (BGW-155); a
 // system call is made only if the owner sleeps.
-func (l *Latch) Set() error { return setLatch(l.word.Load(), l.bell) }
+func (l *Latch) Set() error { return l.bell.set() }
 
-// setLatch is SetLatch: mark, and ring if that is needed to be noticed.
-func setLatch(w *atomic.Uint32, b *bell) error {
-	old := w.Or(latchSet)
-	if old&latchOwned == 0 || old&(latchSet|latchWaiting) == latchWaiting {
+// set is SetLatch: mark, and wake the owner if it may not look by itself.
+func (b *bell) set() error {
+	w := b.word()
+	if w == nil {
 		return b.ring()
 	}
+	old := w.Or(latchSet)
+	if old&latchOwned == 0 || old&(latchSet|latchWaiting) == latchWaiting {
+		return b.call(old)
+	}
 	return nil
+}
+
+// wake makes the owner look at whatever it waits for, and counts as a set.
+func (b *bell) wake() error {
+	w := b.word()
+	if w == nil {
+		return b.ring()
+	}
+	return b.call(w.Or(latchSet))
+}
+
+// call wakes an owner whose word was old. One that does not look there, or needs
+// more than a tap, is rung.
+func (b *bell) call(old uint32) error {
+	if old&(latchOwned|latchTapped) == latchOwned|latchTapped {
+		return b.tap()
+	}
+	return b.ring()
+}
+
+// word is the latch's word, if this process may write it now, or nil.
+func (b *bell) word() *atomic.Uint32 {
+	if b.where == nil {
+		return nil
+	}
+	return b.where()
 }
 
 // Reset makes the latch not set. What is looked at after it was written before
@@ -102,17 +143,38 @@ func (l *Latch) Reset() { l.word.Load().And(^uint32(latchSet)) }
 
 // IsSet reports whether the latch is set, without waiting.
 func (l *Latch) IsSet() bool {
-	return l.word.Load().Load()&latchSet != 0 || l.drain()
+	if l.look() {
+		return true
+	}
+	l.rung()
+	return l.look()
 }
 
-// drain takes a ring from outside of the segment and marks the latch as set.
-func (l *Latch) drain() bool {
-	if !l.bell.drain() {
-		return false
+func (l *Latch) look() bool { return l.word.Load().Load()&latchSet != 0 }
+
+// rung takes what was rung, if anything, and then makes all look who sleep.
+func (l *Latch) rung() {
+	if some, _ := l.drain(); some && l.sleepers.number() > 0 {
+		l.sleepers.pokeWhoCan(nil)
+		l.interrupt()
 	}
-	l.word.Load().Or(latchSet)
-	l.stir() // it may have been for somebody else
-	return true
+}
+
+// drain takes what was rung, if anything, and marks the latch as set then. Who
+// finds nothing can rely on the mark of another one who took it. ErrClosed after
+// the bell's close.
+func (l *Latch) drain() (some bool, err error) {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	if some, err = l.bell.take(); some {
+		for w := l.word.Load(); w.Or(latchSet)&latchOwned == 0; {
+			before := w
+			if w = l.word.Load(); w == before {
+				break // somebody else has taken the bit away
+			}
+		}
+	}
+	return some, err
 }
 
 // Wait waits until the latch is set (at once if it is already: BGW-154), the
@@ -124,7 +186,7 @@ func (l *Latch) Wait(ctx context.Context, timeout time.Duration) (Event, error) 
 		return 0, errors.New("cannot wait for latch: another goroutine already does")
 	}
 	defer l.wait.Unlock()
-	if l.word.Load().Load()&latchSet != 0 {
+	if l.look() {
 		return LatchSet, nil
 	}
 	var deadline time.Time
@@ -144,7 +206,7 @@ func (l *latchWait) arm() (bool, error) {
 
 func (l *latchWait) disarm() { l.armedAt.And(^uint32(latchWaiting)) }
 
-func (l *latchWait) look() bool { return l.word.Load().Load()&latchSet != 0 }
+func (l *latchWait) look() bool { return (*Latch)(l).look() }
 
 // cause is a reason to stop waiting other than the latch.
 func (l *Latch) cause(ctx context.Context, deadline time.Time) (Event, error) {
@@ -163,22 +225,13 @@ func (l *Latch) cause(ctx context.Context, deadline time.Time) (Event, error) {
 }
 
 // interrupt makes a waiter look again.
-func (l *Latch) interrupt() { l.bell.file.SetReadDeadline(time.Unix(1, 0)) }
+func (l *Latch) interrupt() { l.bell.interrupt() }
 
 // PeerLatch is another worker's latch, to be set; see Worker.PeerLatch.
-type PeerLatch struct {
-	segment *attachment // nil: it was got while not attached
-	offset  uint64      // of its word there
-	bell    *bell
-}
+type PeerLatch struct{ bell *bell }
 
 // Set wakes the latch's owner, as Latch.Set does. ErrClosed after Close.
-func (p *PeerLatch) Set() error {
-	if p.segment == nil || !p.segment.inside.Load() {
-		return p.bell.ring()
-	}
-	return setLatch(p.segment.mem.word32(p.offset), p.bell)
-}
+func (p *PeerLatch) Set() error { return p.bell.set() }
 
 // Close gives the latch's descriptor up.
 func (p *PeerLatch) Close() error { return p.bell.close() }

@@ -90,7 +90,7 @@ func (w *lockWait) canTry() bool {
 
 func (w *lockWait) disarm() {}
 
-func (w *lockWait) look() bool { return w.canTry() || !w.lock.standsBy() }
+func (w *lockWait) look() bool { return w.canTry() || !w.crowded && !w.lock.standsBy() }
 
 // drain waits until no one has a share in the lock that this process has
 // claimed.

@@ -111,7 +111,7 @@ func (p *party) ring(word uint64) {
 		return
 	}
 	if b, err := p.bell(partySlot(word)); err == nil {
-		_ = b.ring()
+		_ = b.wake()
 	}
 }
 

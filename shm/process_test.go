@@ -136,6 +136,7 @@ func TestWorkerInC(t *testing.T) {
 	go func() { ended <- c.Wait() }()
 	offset, _ := mine.latch(3)
 	word := mine.mem.word32(offset)
+	mine.inside.Store(true)
 	for word.Load()&latchWaiting == 0 {
 		select {
 		case err := <-ended:
@@ -144,12 +145,10 @@ func TestWorkerInC(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	b, err := newBell(s.dup(s.latch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.file.Close()
-	if err := setLatch(word, b); err != nil {
+	b := newOtherBell(s.dup(s.latch))
+	b.where = mine.latchWord(3)
+	defer b.close()
+	if err := b.set(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {

@@ -224,7 +224,7 @@ func (e *end) wake() {
 		}
 		e.peer = b
 	}
-	_ = e.peer.ring()
+	_ = e.peer.wake()
 }
 
 // sleep waits until the other end has woken this one, or has ended. Something

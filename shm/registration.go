@@ -264,11 +264,9 @@ func (w *Worker) PeerLatch(ctx context.Context, slot uint32) (*PeerLatch, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot get the latch of slot %d: %w", slot, err)
 	}
-	p := &PeerLatch{bell: newOtherBell(a.fd)}
+	b := newOtherBell(a.fd)
 	if a := w.inside(); a != nil {
-		if offset, ok := a.latch(slot); ok {
-			p.segment, p.offset = a, offset
-		}
+		b.where = a.latchWord(slot)
 	}
-	return p, nil
+	return &PeerLatch{bell: b}, nil
 }

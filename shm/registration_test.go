@@ -172,13 +172,11 @@ func TestChanges(t *testing.T) {
 
 func TestPeerLatch(t *testing.T) {
 	s := newSupervisor(t)
-	peer, _ := testLatch(t) // the worker of slot 5
+	called := newCalls(t)
 	s.answers(func(r control.Record) (control.Record, int, bool) {
 		switch {
 		case r.Type == control.Latch && r.Slot == 5:
-			var fd int
-			peer.bell.raw.Control(func(f uintptr) { fd = int(f) })
-			return r.Accept(), fd, true
+			return r.Accept(), called.fd, true
 		case r.Type == control.Latch && r.Slot == 6:
 			return r.Accept(), -1, true
 		case r.Type == control.Latch:
@@ -201,26 +199,28 @@ func TestPeerLatch(t *testing.T) {
 	}
 	// The peer is not attached to our segment: each set rings.
 	for name, p := range map[string]*PeerLatch{"outside": outside, "inside": inside} {
-		if err := p.Set(); err != nil || !peer.IsSet() {
-			t.Errorf("%s: set %v, error %v", name, peer.IsSet(), err)
+		if err := p.Set(); err != nil || called.number() != 1 {
+			t.Errorf("%s: error %v", name, err)
 		}
-		peer.Reset()
 	}
 	// It attaches, and is awake: no system call is needed.
-	a := w.inside()
-	offset, _ := a.latch(5)
-	peer.moveTo(a.mem.word32(offset))
-	peer.Reset()
-	if err := inside.Set(); err != nil || peer.rings(t) != 0 || !peer.IsSet() {
-		t.Errorf("set %v, error %v", peer.IsSet(), err)
+	peer := w.inside().latchWord(5)()
+	peer.Store(latchOwned)
+	if err := inside.Set(); err != nil || called.number() != 0 || peer.Load() != latchOwned|latchSet {
+		t.Errorf("the word is %d, error %v", peer.Load(), err)
+	}
+	// It sleeps, and does not know taps.
+	peer.Store(latchOwned | latchWaiting)
+	if err := inside.Set(); err != nil || called.number() != 1 {
+		t.Errorf("asleep: error %v", err)
 	}
 	// We detach: its word is no longer ours to write.
-	peer.Reset()
+	peer.Store(latchOwned)
 	if err := w.Detach(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := inside.Set(); err != nil || peer.rings(t) != 1 {
-		t.Errorf("after detach: error %v", err)
+	if err := inside.Set(); err != nil || called.number() != 1 || peer.Load() != latchOwned {
+		t.Errorf("after detach: the word is %d, error %v", peer.Load(), err)
 	}
 	for slot, want := range map[uint32]string{6: "no descriptor", 7: "no slot"} {
 		if _, err := w.PeerLatch(t.Context(), slot); err == nil || !strings.Contains(err.Error(), want) {

@@ -3,7 +3,6 @@ package shm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -51,31 +50,42 @@ const patrolEvery = time.Second
 
 // sleepers are the waiting goroutines of a process.
 type sleepers struct {
-	reading sync.Mutex    // held by the reader, and for a moment by who leaves
-	every   time.Duration // between two patrols
-	due     time.Time     // the reader's: when it wakes for the next one
+	every time.Duration // between two patrols
+
+	reading sync.Mutex // held by the reader, and for a moment by who leaves
+	reader  *sleeper
+	slept   bool // since it became that
+	// The poller's deadline, which costs more to change than a wait in which
+	// nothing happens: one that is too early stays. It has to be set anew after
+	// it, or an interrupt, has ended a sleep.
+	until time.Time // zero: none
+	over  bool
 
 	mu      sync.Mutex
 	list    []*sleeper
-	patrols int // how many of list want one
+	patrols int       // how many of list want one
+	due     time.Time // when the reader wakes for the next one; zero: it need not
 }
 
-// each pokes those of the list that pick chooses.
-func (d *sleepers) each(pick func(*sleeper) bool) {
+// each pokes those of the list that pick chooses, but for one, and reports
+// whether there were any.
+func (d *sleepers) each(but *sleeper, pick func(*sleeper) bool) (any bool) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, s := range d.list {
-		if pick(s) {
+		if s != but && pick(s) {
 			s.poke()
+			any = true
 		}
 	}
-	d.mu.Unlock()
+	return any
 }
 
-func everyone(*sleeper) bool     { return true }
-func whoCanGo(s *sleeper) bool   { return s.look() }
-func (d *sleepers) pokeAll()     { d.each(everyone) }
-func (d *sleepers) pokeWhoCan()  { d.each(whoCanGo) }
-func (d *sleepers) nobody() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.list) == 0 }
+func everyone(*sleeper) bool                     { return true }
+func whoCanGo(s *sleeper) bool                   { return s.look() }
+func (d *sleepers) pokeAll()                     { d.each(nil, everyone) }
+func (d *sleepers) pokeWhoCan(but *sleeper) bool { return d.each(but, whoCanGo) }
+func (d *sleepers) number() int                  { d.mu.Lock(); defer d.mu.Unlock(); return len(d.list) }
 
 // sleep waits until s's arm says that it is done (LatchSet), the supervisor
 // dies, the deadline (zero: none) has passed, or ctx ends, whose error it then
@@ -99,14 +109,13 @@ func (l *Latch) join(s *sleeper) {
 	d := &l.sleepers
 	d.mu.Lock()
 	d.list = append(d.list, s)
-	first := false
+	endless := s.patrol && d.due.IsZero()
 	if s.patrol {
-		first = d.patrols == 0
 		d.patrols++
 	}
 	d.mu.Unlock()
-	if first {
-		l.interrupt() // a reader sleeps without an end, perhaps
+	if endless {
+		l.interrupt() // a reader sleeps that does not wake for a patrol, perhaps
 	}
 }
 
@@ -126,8 +135,9 @@ func (l *Latch) leave(s *sleeper) {
 	if s.patrol {
 		d.patrols--
 	}
+	others := len(d.list) > 0
 	d.mu.Unlock()
-	if !d.reading.TryLock() {
+	if !others || !d.reading.TryLock() {
 		return
 	}
 	d.reading.Unlock()
@@ -154,15 +164,16 @@ func (l *Latch) turn(ctx context.Context, s *sleeper, deadline time.Time) (Event
 		return event, err
 	}
 	if event, err := l.cause(ctx, deadline); event != 0 || err != nil {
-		if l.drain() {
-			if done, err := armed(s); done != 0 || err != nil {
-				return done, err
-			}
+		if _, closed := l.drain(); closed != nil {
+			return 0, closed
+		}
+		if done, err := armed(s); done != 0 || err != nil {
+			return done, err
 		}
 		return event, err
 	}
 	if reader {
-		return 0, l.read()
+		return l.read(s)
 	}
 	l.waitForPoke(ctx, s, deadline)
 	return 0, nil
@@ -177,38 +188,73 @@ func armed(s *sleeper) (Event, error) {
 }
 
 // setDeadline ends the reader's sleep at deadline, or when it is time for a
-// patrol. It is under mu so that a join either is seen here or interrupts after
-// it.
+// patrol, or before. It is under mu so that a join either is seen here or
+// interrupts after it.
 func (l *Latch) setDeadline(deadline time.Time) error {
 	d := &l.sleepers
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.due = time.Time{}
-	if d.patrols > 0 {
+	if d.patrols > 0 && d.due.IsZero() {
 		d.due = time.Now().Add(d.every)
-		if deadline.IsZero() || d.due.Before(deadline) {
-			deadline = d.due
-		}
 	}
-	return l.bell.file.SetReadDeadline(deadline)
+	if !d.due.IsZero() && (deadline.IsZero() || d.due.Before(deadline)) {
+		deadline = d.due
+	}
+	if !d.over && (d.until.Equal(deadline) || !d.until.IsZero() && (deadline.IsZero() || d.until.Before(deadline))) {
+		return nil
+	}
+	d.until, d.over = deadline, false
+	return l.bell.file.SetWriteDeadline(deadline)
 }
 
-// read is the reader's sleep.
-func (l *Latch) read() error {
-	switch err := l.bell.await(); {
-	case err == nil:
-		l.word.Load().Or(latchSet) // rung from outside of the segment, perhaps
-		l.sleepers.pokeWhoCan()
+// read is the reader's sleep. LatchSet if it waits for the latch, which is set.
+func (l *Latch) read(s *sleeper) (Event, error) {
+	d := &l.sleepers
+	d.reader, d.slept = s, false
+	switch err := l.bell.awaitTap(l.noticed); {
+	case err == nil && s == &l.waiter:
+		return LatchSet, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if due := l.sleepers.due; !due.IsZero() && !time.Now().Before(due) {
-			l.sleepers.pokeAll()
+		d.over = true
+		if d.isDue() {
+			d.pokeAll()
 		}
-	case errors.Is(err, ErrClosed):
-		return err
+		return 0, nil
 	default:
-		return fmt.Errorf("cannot wait for latch: %w", err)
+		return 0, err
 	}
-	return nil
+}
+
+// notice ends the reader's sleep if what it waits for is there; it pokes the
+// others. It is called before the sleep, as what was tapped before may be in the
+// poller no more, and whenever there was something. If that was for nobody it
+// may have been a ring, which another goroutine is about to take: see newLatch.
+func (l *Latch) notice(uintptr) bool {
+	d := &l.sleepers
+	others := d.pokeWhoCan(d.reader)
+	switch first := !d.slept; {
+	case d.reader.look():
+		return true
+	case first:
+		d.slept = true
+		return false
+	case others:
+		return false
+	}
+	_, _ = l.drain()
+	d.pokeWhoCan(d.reader)
+	return d.reader.look()
+}
+
+// isDue reports whether it is time for a patrol, from which on none is due.
+func (d *sleepers) isDue() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.due.IsZero() || time.Now().Before(d.due) {
+		return false
+	}
+	d.due = time.Time{}
+	return true
 }
 
 // waitForPoke is the sleep of all others.
@@ -225,14 +271,4 @@ func (l *Latch) waitForPoke(ctx context.Context, s *sleeper, deadline time.Time)
 	case <-l.dead:
 	case <-late:
 	}
-}
-
-// stir makes all look again: after a ring that was taken from the reader, or a
-// change of place.
-func (l *Latch) stir() {
-	if l.sleepers.nobody() {
-		return
-	}
-	l.sleepers.pokeAll()
-	l.interrupt()
 }

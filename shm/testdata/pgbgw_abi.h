@@ -28,7 +28,7 @@ enum {
 	PGBGW_SECTION_COUNT = 16
 };
 
-enum { PGBGW_LATCH_SET = 1, PGBGW_LATCH_WAITING = 2, PGBGW_LATCH_OWNED = 4 };
+enum { PGBGW_LATCH_SET = 1, PGBGW_LATCH_WAITING = 2, PGBGW_LATCH_OWNED = 4, PGBGW_LATCH_TAPPED = 8 };
 
 struct pgbgw_section {
 	uint64_t offset;

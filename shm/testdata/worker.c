@@ -65,7 +65,7 @@ static void wait_latch(int event)
 	atomic_fetch_or(word, PGBGW_LATCH_OWNED);
 	if (!(atomic_fetch_or(word, PGBGW_LATCH_WAITING) & PGBGW_LATCH_SET))
 		poll(&p, 1, -1);
-	atomic_fetch_and(word, ~(uint32_t)(PGBGW_LATCH_SET | PGBGW_LATCH_WAITING | PGBGW_LATCH_OWNED));
+	atomic_fetch_and(word, ~(uint32_t)(PGBGW_LATCH_SET | PGBGW_LATCH_WAITING | PGBGW_LATCH_OWNED | PGBGW_LATCH_TAPPED));
 }
 
 int main(void)

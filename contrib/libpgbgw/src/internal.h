@@ -337,6 +337,9 @@ static inline void pgi_pause(void)
 
 void pgi_ring_fd(int fd);
 void pgi_set_word(word32 *word, int fd);
+/* Makes the owner of a slot's latch, whose eventfd is fd, look at whatever it
+ * waits for. Counts as a set. */
+void pgi_wake(pgbgw_worker *w, uint32_t slot, int fd);
 void pgi_latch_move(pgbgw_worker *w, word32 *to);
 bool pgi_drain_bell(pgbgw_worker *w);
 

@@ -1,7 +1,8 @@
 /*
  * Latches. The word's bits: set; the owner sleeps or is about to; the owner
- * looks at this word. Who sets it rings the slot's eventfd if the owner sleeps,
- * or does not look here.
+ * looks at this word; and a tap is enough to wake it, which one in Go says and
+ * one in C does not. Who sets it calls the owner if that sleeps, or does not
+ * look here: it adds 1 to the slot's eventfd, a ring, or 0, a tap.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -10,14 +11,24 @@
 
 #include "internal.h"
 
-void pgi_ring_fd(int fd)
+static void add(int fd, uint64_t what)
 {
-	const uint64_t one = 1;
 	int saved = errno;
 
-	while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
+	while (write(fd, &what, sizeof what) < 0 && errno == EINTR)
 		; /* EAGAIN: it is set beyond doubt */
 	errno = saved;
+}
+
+void pgi_ring_fd(int fd) { add(fd, 1); }
+
+/* Calls an owner whose word was old. */
+static void call(uint32_t old, int fd)
+{
+	const uint32_t taps = PGBGW_LATCH_OWNED | PGBGW_LATCH_TAPPED;
+
+	POINT();
+	add(fd, (old & taps) == taps ? 0 : 1);
 }
 
 void pgi_set_word(word32 *word, int fd)
@@ -26,6 +37,16 @@ void pgi_set_word(word32 *word, int fd)
 
 	POINT();
 	if (!(old & PGBGW_LATCH_OWNED) || (old & (PGBGW_LATCH_SET | PGBGW_LATCH_WAITING)) == PGBGW_LATCH_WAITING)
+		call(old, fd);
+}
+
+void pgi_wake(pgbgw_worker *w, uint32_t slot, int fd)
+{
+	word32 *word = atomic_load(&w->inside) ? pgi_latch_word(&w->segment, slot) : NULL;
+
+	if (word)
+		call(atomic_fetch_or(word, PGBGW_LATCH_SET), fd);
+	else
 		pgi_ring_fd(fd);
 }
 
@@ -42,10 +63,10 @@ bool pgi_drain_bell(pgbgw_worker *w)
 
 void pgi_latch_move(pgbgw_worker *w, word32 *to)
 {
-	const uint32_t all = PGBGW_LATCH_SET | PGBGW_LATCH_WAITING | PGBGW_LATCH_OWNED;
+	const uint32_t all = PGBGW_LATCH_SET | PGBGW_LATCH_WAITING | PGBGW_LATCH_OWNED | PGBGW_LATCH_TAPPED;
 	word32 *from;
 
-	atomic_fetch_and(to, ~(uint32_t)PGBGW_LATCH_WAITING);
+	atomic_fetch_and(to, ~(uint32_t)(PGBGW_LATCH_WAITING | PGBGW_LATCH_TAPPED));
 	atomic_fetch_or(to, PGBGW_LATCH_OWNED);
 	POINT();
 	from = atomic_exchange(&w->latch, to);

@@ -216,7 +216,7 @@ void pgi_mq_wake(pgbgw_mq *q)
 	if (q->peer < 0)
 		q->peer = pgi_bell(q->hold.w, pgi_party_slot(party)); /* if not, it finds out on its next patrol */
 	if (q->peer >= 0)
-		pgi_ring_fd(q->peer);
+		pgi_wake(q->hold.w, pgi_party_slot(party), q->peer);
 	POINT();
 }
 

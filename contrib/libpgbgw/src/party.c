@@ -55,7 +55,7 @@ void pgi_ring(pgbgw_worker *w, uint64_t party)
 		return;
 	fd = pgi_bell(w, pgi_party_slot(party));
 	if (fd >= 0)
-		pgi_ring_fd(fd);
+		pgi_wake(w, pgi_party_slot(party), fd);
 }
 
 void pgi_bells_close(pgbgw_worker *w)

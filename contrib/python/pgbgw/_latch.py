@@ -16,6 +16,7 @@ _LONGEST = 86400.0  # seconds of one poll(2), which cannot take any time
 _SET = 1
 _WAITING = 2
 _OWNED = 4
+_TAPPED = 8
 _ONE = struct.pack("<Q", 1)
 
 
@@ -132,4 +133,4 @@ class _Held:
 def enter(word):
     """Takes away what the slot's last owner left in the word: without bit 4
     everybody who sets the latch rings."""
-    word.fetch_and(~(_SET | _WAITING | _OWNED))
+    word.fetch_and(~(_SET | _WAITING | _OWNED | _TAPPED))
