@@ -67,12 +67,15 @@ const struct type *type_asked(Oid oid)
 	r = quietly("SELECT typname, CASE WHEN typtype = 'd' THEN typbasetype ELSE 0 END, "
 		    "CASE WHEN typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN typelem ELSE 0 END, "
 		    "typalign FROM pg_catalog.pg_type WHERE oid = $1", 1, types, values);
+	if (PQntuples(r) != 1) { /* it may be made later */
+		PQclear(r);
+		return NULL;
+	}
 	a = MemoryContextAllocZero(TopMemoryContext, sizeof *a);
 	a->type = (struct type){ .oid = oid, .length = -1, .alignment = TYPALIGN_INT };
 	PG_TRY();
 	{
-		if (PQntuples(r) == 1)
-			fill(&a->type, r);
+		fill(&a->type, r);
 	}
 	PG_FINALLY();
 	{

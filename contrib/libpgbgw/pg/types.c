@@ -15,6 +15,7 @@
 #include "types_interval.h"
 #include "types_number.h"
 #include "types_time.h"
+#include "types_vector.h"
 
 static void bad(const char *type, const char *text)
 {
@@ -129,15 +130,39 @@ static int hex_bytes(const char *t, unsigned char *out)
 	return n;
 }
 
+/* escaped_bytes decodes what bytea_output = escape makes: \\ and \ooo; the number of bytes, or -1. */
+static int escaped_bytes(const char *t, unsigned char *out)
+{
+	int n = 0;
+
+	for (; *t; n++) {
+		unsigned byte;
+
+		if (*t != '\\')
+			out[n] = (unsigned char)*t++;
+		else if (t[1] == '\\') {
+			out[n] = '\\';
+			t += 2;
+		} else if (strspn(t + 1, "01234567") >= 3 && sscanf(t + 1, "%3o", &byte) == 1 && byte < 256) {
+			out[n] = (unsigned char)byte;
+			t += 4;
+		} else
+			return -1;
+	}
+	return n;
+}
+
 static Datum read_bytea(const char *t)
 {
 	bytea *b = palloc(strlen(t) + VARHDRSZ);
 	int n;
 
-	if (t[0] != '\\' || t[1] != 'x' || (n = hex_bytes(t + 2, (unsigned char *)VARDATA(b))) < 0) {
-		bad("bytea", t); /* bytea_output = escape is not read */
-		return 0;
-	}
+	if (t[0] == '\\' && t[1] == 'x')
+		n = hex_bytes(t + 2, (unsigned char *)VARDATA(b));
+	else
+		n = escaped_bytes(t, (unsigned char *)VARDATA(b));
+	if (n < 0)
+		bad("bytea", t);
 	SET_VARSIZE(b, n + VARHDRSZ);
 	return PointerGetDatum(b);
 }
@@ -255,6 +280,8 @@ static const struct type types[] = {
 	{ INTERVALOID, "interval", sizeof(Interval), false, TYPALIGN_DOUBLE, read_interval, write_interval, 0, give_interval },
 	{ NUMERICOID, "numeric", -1, false, TYPALIGN_INT, read_numeric, write_numeric },
 	{ TIDOID, "tid", sizeof(ItemPointerData), false, TYPALIGN_SHORT, read_tid, write_tid },
+	{ INT2VECTOROID, "int2vector", -1, false, TYPALIGN_INT, read_int2vector, write_int2vector },
+	{ OIDVECTOROID, "oidvector", -1, false, TYPALIGN_INT, read_oidvector, write_oidvector },
 	{ VOIDOID, "void", 4, true, TYPALIGN_INT, read_void, write_void },
 	{ JSONBOID, "jsonb", -1, false, TYPALIGN_INT, NULL, NULL },
 	ARRAY(BOOLARRAYOID, "_bool", TYPALIGN_INT, BOOLOID),

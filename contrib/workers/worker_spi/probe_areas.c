@@ -12,7 +12,7 @@
 
 #include "child.h"
 
-enum { PIECES = 2000, KEYS = 3000, CHILDREN = 2 };
+enum { PIECES = 2000, KEYS = 3000, CHILDREN = 4 };
 
 static dsa_area *area;
 static dsa_handle handle;

@@ -44,6 +44,8 @@ static const char *const arrays[] = {
 	"array_fill('x'::text, ARRAY[100], ARRAY[7])", "(SELECT array_agg(i) FROM generate_series(1, 3000) i)",
 	"ARRAY[NULL,NULL]::int4[]", "string_to_array(repeat('ab,', 300), ',')", "'(7,3)'::tid", "'{\"(7,3)\"}'::tid[]",
 	"'{1,2}'::xid8[]", "NULL::int4[]",
+	"'1 -2 3'::int2vector", "''::oidvector", "'4294967295 7'::oidvector", "ARRAY['1 2'::int2vector, '']",
+	"(SELECT indkey FROM pg_catalog.pg_index WHERE indexrelid = 'pg_class_relname_nsp_index'::regclass)",
 };
 
 /* again gives a value back as a parameter of its type, and reads what the server has of it. */
@@ -66,6 +68,19 @@ static void again(const char *expression)
 	d = SPI_tuptable->tupdesc;
 	saw("given back", "%s: %.60s %s %s", expression, isnull ? "null" : SPI_getvalue(t, d, 1), SPI_getvalue(t, d, 2),
 	    SPI_getvalue(t, d, 3));
+}
+
+static void probe_escaped(void)
+{
+	bool isnull;
+	bytea *b;
+
+	SPI_execute("SET LOCAL bytea_output TO escape", false, 0);
+	SPI_execute("SELECT '\\x005c5c41ff78'::bytea", true, 0);
+	b = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	saw("escaped", "%d %02x %02x %s", (int)VARSIZE_ANY_EXHDR(b), VARDATA_ANY(b)[0], (unsigned char)VARDATA_ANY(b)[4],
+	    pnstrdup(VARDATA_ANY(b) + 1, 3));
+	SPI_execute("SET LOCAL bytea_output TO hex", false, 0);
 }
 
 static void probe_styles(void)
@@ -273,6 +288,7 @@ void probe_values(void)
 			again(arrays[i]);
 	}
 	again("'{1.50,NULL}'::bgw_spi_price[]"); /* a type of this database */
+	probe_escaped();
 	probe_styles();
 	probe_numbers();
 	probe_conversions();
