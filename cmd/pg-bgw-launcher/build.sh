@@ -15,4 +15,4 @@ for f in $sources; do
 	files="$files $here/$f"
 done
 # shellcheck disable=SC2086 # a list of words without spaces of their own
-exec "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -Wl,-z,relro,-z,now "$@" -o "$output" $files -ldl
+exec "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -Wl,-z,relro,-z,now,-z,noseparate-code "$@" -o "$output" $files -ldl

@@ -48,6 +48,7 @@ type conn struct {
 	fd     int
 	closed bool
 	waits  int
+	pid    uint32 // of the process; 0: not known yet
 }
 
 var records = sync.Pool{New: func() any { b := make([]byte, control.MaxRecord); return &b }}
@@ -266,10 +267,13 @@ func (c *conn) registerAll(asked []control.Record) {
 	if len(asked) == 0 {
 		return
 	}
-	self, _ := c.server.daemon.supervisor.Lookup(c.run.Handle)
+	if c.pid == 0 {
+		self, _ := c.server.daemon.supervisor.Lookup(c.run.Handle)
+		c.pid = uint32(self.Pid)
+	}
 	all, of := make([]supervise.Registrant, 0, len(asked)), make([]control.Record, 0, len(asked))
 	for _, rec := range asked {
-		r, err := c.registrant(rec, uint32(self.Pid))
+		r, err := c.registrant(rec, c.pid)
 		if err != nil {
 			c.answer(rec, nil, err)
 			continue

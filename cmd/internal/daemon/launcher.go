@@ -33,6 +33,7 @@ type launcher struct {
 	slots    *shm.SlotTable
 	control  *controlServer
 	output   *output
+	hands    *hands // begin the starts of modules
 	// login is how a worker gets into its server.
 	login   func(*units.Worker) (*server.Login, error)
 	secrets sync.Once // one was passed
@@ -44,7 +45,8 @@ type launcher struct {
 // Start implements supervise.Launcher.
 func (l *launcher) Start(s supervise.Start, started func(supervise.Process, error), exited func(units.Exit)) {
 	if s.Worker.Module() { // its launcher may have to be started
-		go l.begin(s, func() (*launch.Launcher, error) { return l.modules.host(s.Worker.Segment, s.Incarnation) }, started, exited)
+		host := func() (*launch.Launcher, error) { return l.modules.host(s.Worker.Segment, s.Incarnation) }
+		l.hands.do(func() { l.begin(s, host, started, exited) })
 		return
 	}
 	l.begin(s, func() (*launch.Launcher, error) { return l.launch, nil }, started, exited)
@@ -364,8 +366,9 @@ func (d *Daemon) buildLaunch() error {
 		memory: cgroups != nil && slices.Contains(cgroups.Controllers(), "memory"),
 		launch: d.launch, modules: d.modules, segments: d.segments, slots: d.slots, control: d.control, login: d.login, log: d.log,
 		death:  int(r.Fd()), // asked for once, since each Fd of a pipe is a system call
+		hands:  newHands(),
 		output: &output{native: d.logFile.Native(), poller: d.sockets, log: d.log, pipes: map[units.Run]*lines{}},
 	}
-	d.undo = append(d.undo, func() { d.modules.close(); d.launch.Close(); r.Close(); w.Close() })
+	d.undo = append(d.undo, func() { d.modules.close(); d.launcher.hands.close(); d.launch.Close(); r.Close(); w.Close() })
 	return nil
 }

@@ -90,5 +90,5 @@ ASM
 $CC -c "$work/stubs.S" -o "$work/stubs.o"
 
 # shellcheck disable=SC2086
-$CC -shared ${CFLAGS:--O2 -g} -Wl,-Bsymbolic -Wl,--sort-section=name -Wl,-z,relro,-z,now -Wl,-soname,"libpgbgw-pg$major.so" -Wl,--no-undefined \
-	-o "$out/libpgbgw-pg$major.so" $objects "$work/libpgbgw/libpgbgw.a" "$work"/port/*.o "$work/stubs.o" -Wl,--exclude-libs,libpgbgw.a -lm -lpthread -ldl
+$CC -shared ${CFLAGS:--O2 -g} -Wl,-Bsymbolic -Wl,--sort-section=name -Wl,-z,relro,-z,now,-z,noseparate-code -Wl,-soname,"libpgbgw-pg$major.so" -Wl,--no-undefined \
+	-o "$out/libpgbgw-pg$major.so" $objects "$work/libpgbgw/libpgbgw.a" "$work"/port/*.o "$work/stubs.o" -Wl,--exclude-libs,libpgbgw.a -Wl,--as-needed -lpthread -ldl -lc -lm

@@ -302,7 +302,7 @@ static char *with_unit(int value, int flags)
 {
 	flags &= GUC_UNIT_MEMORY | GUC_UNIT_TIME;
 	for (size_t i = 0; i < lengthof(units) && value > 0 && flags; i++)
-		if (units[i].flag == flags && units[i].factor >= 1 && fmod(value, units[i].factor) == 0)
+		if (units[i].flag == flags && units[i].factor >= 1 && value % (int64)units[i].factor == 0)
 			return psprintf("%d%s", (int)(value / units[i].factor), units[i].name);
 	return psprintf("%d", value);
 }

@@ -18,6 +18,9 @@ struct library {
 	dev_t device;
 	ino_t inode;
 	char *path;
+	/* What loaded_function has found last: most modules have one worker function, or few. */
+	char function[BGW_MAXLEN];
+	void *found;
 	char name[]; /* by which it was first asked for */
 };
 
@@ -159,6 +162,20 @@ static struct library *named(const char *name)
 	return NULL;
 }
 
+/*
+ * open_library loads a module's file. The server is linked with the mathematical library, so modules use
+ * it without naming it; here it is loaded for the first that does, since each part of a
+ * library that is mapped makes every fork dearer.
+ */
+static void *open_library(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+
+	if (!handle && dlopen("libm.so.6", RTLD_NOW | RTLD_GLOBAL))
+		handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+	return handle;
+}
+
 static struct library *load(const char *name)
 {
 	struct library *l = named(name);
@@ -177,13 +194,13 @@ static struct library *load(const char *name)
 	if (l)
 		return l;
 	say_loading(path);
-	handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+	handle = open_library(path);
 	if (!handle)
 		ereport(ERROR, (errmsg("could not load library \"%s\": %s", path, dlerror()),
 				errhint("\"pg-bgwctl module check\" lists what a module needs and has not here.")));
 	interrupt_module(handle);
 	initialise(handle, path);
-	l = MemoryContextAlloc(TopMemoryContext, sizeof *l + strlen(name) + 1);
+	l = MemoryContextAllocZero(TopMemoryContext, sizeof *l + strlen(name) + 1);
 	l->handle = handle;
 	l->device = st.st_dev;
 	l->inode = st.st_ino;
@@ -247,7 +264,13 @@ void *loaded_function(const char *library, const char *function)
 {
 	struct library *l = is_server(library) ? NULL : named(library);
 
-	return l ? dlsym(l->handle, function) : NULL;
+	if (!l)
+		return NULL;
+	if (!l->found || strcmp(l->function, function) != 0) {
+		l->found = strlen(function) < sizeof l->function ? dlsym(l->handle, function) : NULL;
+		strlcpy(l->function, function, sizeof l->function);
+	}
+	return l->found;
 }
 
 void *module_function(const char *library, const char *function)

@@ -231,14 +231,7 @@ struct pgi_waiter; /* sleep.c */
 struct pgi_call;   /* client.c */
 struct pgi_events; /* client.c */
 
-/* What is large and little used: mapped, so that pages that are not used take no memory. */
-struct pgi_room {
-	unsigned char buffer[PGI_RECORD_MAX];
-	_Atomic int bells[PGBGW_MAX_SLOTS];
-};
-
 struct pgbgw_worker {
-	struct pgi_room *room;
 	struct pgi_environment env;
 	uint64_t party; /* this process in shared memory */
 	_Atomic int spins; /* looks before a sleep; below 0: nobody has asked yet */

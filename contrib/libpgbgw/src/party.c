@@ -60,9 +60,11 @@ void pgi_ring(pgbgw_worker *w, uint64_t party)
 
 void pgi_bells_close(pgbgw_worker *w)
 {
+	int fd;
+
 	for (uint32_t i = 0; i < atomic_load(&w->bells_end); i++)
-		if (atomic_load(&w->bells[i]))
-			(void)close(atomic_load(&w->bells[i]) - 1);
+		if ((fd = atomic_exchange(&w->bells[i], 0)) != 0)
+			(void)close(fd - 1);
 	atomic_store(&w->bells_end, 0);
 }
 

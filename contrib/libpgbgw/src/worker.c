@@ -3,7 +3,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -13,6 +12,14 @@ struct pgi_segment pgi_inherited;
 
 /* The worker that is open in this process. */
 static _Atomic(pgbgw_worker *) opened;
+/*
+ * What of it is large and little used: pages that are not used take no memory. The
+ * section is behind that of what every worker writes to (pg/build.sh).
+ */
+static struct {
+	unsigned char buffer[PGI_RECORD_MAX];
+	_Atomic int bells[PGBGW_MAX_SLOTS];
+} room __attribute__((section(".bss.z")));
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /*
@@ -57,9 +64,6 @@ static void free_worker(pgbgw_worker *w)
 {
 	pgi_waiters_free(w);
 	pgi_client_free(w);
-	pgi_bells_close(w);
-	if (w->room)
-		(void)munmap(w->room, sizeof *w->room);
 	for (int i = 0; i < PGI_KNOWN_FDS; i++)
 		close_fd(w->env.fds[i]);
 	free(w);
@@ -97,13 +101,8 @@ static int make(pgbgw_worker *w)
 	atomic_store(&w->latch, &w->local);
 	atomic_store(&w->spins, -1);
 	w->party = pgi_party(&w->env.self);
-	w->room = mmap(NULL, sizeof *w->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (w->room == MAP_FAILED) {
-		w->room = NULL;
-		return pgi_fail(ENOMEM, "cannot open the worker: no memory is left");
-	}
-	w->buffer = w->room->buffer;
-	w->bells = w->room->bells;
+	w->buffer = room.buffer;
+	w->bells = room.bells;
 	if (w->env.fds[PGI_LATCH] < 0 && (w->env.fds[PGI_LATCH] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		return pgi_fail(errno, "cannot make a latch: %s", strerror(errno));
 	return 0;
@@ -248,6 +247,7 @@ void pgbgw_close(pgbgw_worker *w)
 		(void)detach(w, true); /* a supervisor that is gone does not mind */
 		pthread_mutex_unlock(&w->mu);
 	}
+	pgi_bells_close(w); /* before the next worker has the room */
 	atomic_store(&opened, NULL);
 	free_worker(w);
 }
