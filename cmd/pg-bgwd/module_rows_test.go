@@ -69,6 +69,7 @@ func TestModuleLoading(t *testing.T) {
 			moduleWorker("suffix", "say:found with the suffix,exit:0")+
 			moduleWorker("whole", "say:found as it is,exit:0", "library_name", `"bgw_rows.so"`)+
 			moduleWorker("slash", "say:found by its path,exit:0", "library_name", fmt.Sprintf("%q", testModules()+"/bgw_rows"))+
+			moduleWorker("math", "", "library_name", `"bgw_math"`, "function_name", `"bgw_math_main"`)+
 			moduleWorker("twice", "again,inits,exit:0"))
 	for label, text := range map[string]string{
 		"library":  `could not access file "no_such_library": No such file or directory`,                     // BGW-095
@@ -85,10 +86,11 @@ func TestModuleLoading(t *testing.T) {
 	if strings.Contains(s.log.String(), "was run") {
 		t.Error("code of a library that was refused has run")
 	}
-	s.exits(0, "suffix", "whole", "slash", "twice") // BGW-099
+	s.exits(0, "suffix", "whole", "slash", "math", "twice") // BGW-099
 	s.says("suffix: found with the suffix")
 	s.says("whole: found as it is")
 	s.says("slash: found by its path")
+	s.says("the remainder is 1.5")
 	s.says("twice: inits 1") // BGW-100
 }
 
