@@ -19,7 +19,7 @@ struct numbered {
 };
 
 static HTAB *shared_table, *partitioned;
-enum { SHARED_ENTRIES = 20, PARTITIONS = 128, ROUNDS = 20000 };
+enum { SHARED_ENTRIES = 20, PARTITIONS = 128, ROUNDS = 1000000 };
 
 struct pair {
 	struct {
