@@ -50,7 +50,7 @@ func (d *daemon) Servers(context.Context, dbusapi.Caller) ([]serverInfo, error) 
 
 // TerminateForDatabase takes all workers of a database, whatever their server.
 func (d *daemon) TerminateForDatabase(_ context.Context, c dbusapi.Caller, server, database string) (terminated, remaining []handle, err error) {
-	if err := d.decide(c, policy.Terminate); err != nil {
+	if err := d.decide(policy.Terminate); err != nil {
 		return nil, nil, err
 	}
 	d.note(fmt.Sprintf("TerminateForDatabase %q %q", server, database))

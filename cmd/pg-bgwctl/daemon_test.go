@@ -27,10 +27,9 @@ type fixture struct {
 // daemon is a dbusapi.Backend that behaves as a daemon does whose processes are of paper. Workers labelled "stuck"
 // never get where they are told; those labelled "dies" exit with 3 as they start.
 type daemon struct {
-	uid         uint32 // whom callers are taken for, if overrideUID
-	overrideUID bool
-	self        uint32
-	server      *dbusapi.Server
+	uid    uint32 // whom callers are taken for; root, unless a script says otherwise
+	self   uint32
+	server *dbusapi.Server
 
 	mu      sync.Mutex
 	changed *sync.Cond // calls has grown
@@ -125,12 +124,8 @@ func (d *daemon) takeCalls() string {
 }
 
 // decide asks the policy as the real daemon does.
-func (d *daemon) decide(c dbusapi.Caller, action policy.Action) error {
-	uid := c.UID
-	if d.overrideUID {
-		uid = d.uid
-	}
-	if err := policy.Decide(policy.Caller{UID: uid}, action, d.self); err != nil {
+func (d *daemon) decide(action policy.Action) error {
+	if err := policy.Decide(policy.Caller{UID: d.uid}, action, d.self); err != nil {
 		return &dbusapi.Error{Name: dbusapi.ErrorAccessDenied, Message: err.Error()}
 	}
 	return nil
@@ -208,7 +203,7 @@ func (d *daemon) set(label, state string) error {
 }
 
 func (d *daemon) Register(ctx context.Context, c dbusapi.Caller, def dbusapi.Definition, _ dbusapi.RegisterFlags) (handle, error) {
-	if err := d.decide(c, policy.Register); err != nil {
+	if err := d.decide(policy.Register); err != nil {
 		return handle{}, err
 	}
 	wire, _ := json.Marshal(dbusapi.EncodeDefinition(def))
@@ -225,7 +220,7 @@ func (d *daemon) RegisterAll(ctx context.Context, c dbusapi.Caller, defs []dbusa
 }
 
 func (d *daemon) Instantiate(_ context.Context, c dbusapi.Caller, template, argument string, over dbusapi.Definition, _ dbusapi.RegisterFlags) (handle, error) {
-	if err := d.decide(c, policy.Instantiate); err != nil {
+	if err := d.decide(policy.Instantiate); err != nil {
 		return handle{}, err
 	}
 	if template == "missing" {
@@ -293,7 +288,7 @@ func (d *daemon) Manager(context.Context, dbusapi.Caller) (dbusapi.ManagerInfo, 
 
 // control is the common part of what changes one worker.
 func (d *daemon) control(c dbusapi.Caller, action policy.Action, method string, h handle) (workerInfo, error) {
-	if err := d.decide(c, action); err != nil {
+	if err := d.decide(action); err != nil {
 		return workerInfo{}, err
 	}
 	d.note(method + " " + h.String())
@@ -343,7 +338,7 @@ func (d *daemon) Signal(_ context.Context, c dbusapi.Caller, h handle, sig int32
 }
 
 func (d *daemon) Reload(_ context.Context, c dbusapi.Caller) error {
-	if err := d.decide(c, policy.Reload); err != nil {
+	if err := d.decide(policy.Reload); err != nil {
 		return err
 	}
 	d.note("Reload now")
@@ -364,11 +359,11 @@ func mapped(m map[handle]workerInfo) []workerInfo {
 }
 
 func (d *daemon) Dump(_ context.Context, c dbusapi.Caller) (string, error) {
-	return "slot 1: cron\n\tname \x1b]0;pwned\x07\n", d.decide(c, policy.Dump)
+	return "slot 1: cron\n\tname \x1b]0;pwned\x07\n", d.decide(policy.Dump)
 }
 
 func (d *daemon) Shutdown(_ context.Context, c dbusapi.Caller, mode dbusapi.ShutdownMode) error {
-	if err := d.decide(c, policy.Shutdown); err != nil {
+	if err := d.decide(policy.Shutdown); err != nil {
 		return err
 	}
 	d.note("Shutdown " + string(mode))

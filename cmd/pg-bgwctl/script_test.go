@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // commands there are:
 //
 //	ctl CODE ARG...         run pg-bgwctl; it must exit with CODE
-//	daemon start FILE [uid=N] [self=N] [servers=FILE]   serve the workers of a JSON file; callers count as uid N
+//	daemon start FILE [uid=N] [self=N] [servers=FILE]   serve the workers of a JSON file; callers count as uid N, or as root
 //	daemon stop             leave the bus
 //	await METHOD            wait until the daemon was asked for METHOD since the last await
 //	calls                   the file calls becomes the changes that the daemon was asked for, one in a line
@@ -126,7 +126,6 @@ func daemonCmd(ts *testscript.TestScript, neg bool, args []string) {
 			switch key {
 			case "uid":
 				d.uid = uint32(n)
-				d.overrideUID = true
 			case "self":
 				d.self = uint32(n)
 			}
