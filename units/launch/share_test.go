@@ -53,7 +53,7 @@ func (r *rig) launcherSelf() string {
 		all = append(all, string(b))
 	}
 	cwd, err := os.Readlink(dir + "cwd")
-	if err != nil {
+	if err != nil && os.Getuid() == 0 { // it is not dumpable, so nobody else may look
 		r.t.Fatal(err)
 	}
 	nice, err := unix.Getpriority(unix.PRIO_PROCESS, r.launcherPid())
@@ -109,6 +109,9 @@ func TestOOMScoreOfTheDaemonIsNotTheWorkers(t *testing.T) {
 	want := map[int]string{0: "0\n", 7: "7\n", 400: "400\n", 321: "321\n"}
 	if os.Getuid() != 0 { // only CAP_SYS_RESOURCE goes below
 		want = map[int]string{0: "321\n", 321: "321\n", 400: "400\n"}
+		if string(was) == "0\n" { // or to what root has left it
+			want[0] = "0\n"
+		}
 	}
 	for wish, want := range want {
 		s := spec("cat " + own)
