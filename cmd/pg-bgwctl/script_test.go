@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -29,6 +33,8 @@ func TestMain(m *testing.M) {
 //	calls                   the file calls becomes the changes that the daemon was asked for, one in a line
 //	worker LABEL STATE      a worker changes its state by itself
 //	server NAME PHASE       a server changes its phase
+//	fifo NAME               make a pipe that a command in the background can write to
+//	line REGEXP             wait for a line of it; those before are passed
 func TestScripts(t *testing.T) {
 	if _, err := exec.LookPath("dbus-daemon"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -56,6 +62,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ctl": ctl, "daemon": daemonCmd, "await": awaitCmd, "calls": callsCmd, "worker": workerCmd, "server": serverCmd,
+			"fifo": fifoCmd, "line": lineCmd,
 		},
 	})
 }
@@ -65,6 +72,8 @@ type world struct {
 	address string
 	daemon  *daemon // nil while there is none
 	seen    int     // calls before the last await
+	fifo    *os.File
+	lines   *bufio.Reader // of fifo
 }
 
 func (w *world) stop() {
@@ -147,6 +156,34 @@ func awaitCmd(ts *testscript.TestScript, neg bool, args []string) {
 func callsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	text := running(ts).takeCalls()
 	ts.Check(os.WriteFile(ts.MkAbs("calls"), []byte(text), 0o600))
+}
+
+// fifoCmd makes a pipe with a name, into which a command in the background can say
+// what it sees meanwhile.
+func fifoCmd(ts *testscript.TestScript, neg bool, args []string) {
+	name := ts.MkAbs(args[0])
+	ts.Check(syscall.Mkfifo(name, 0o600))
+	f, err := os.OpenFile(name, os.O_RDWR, 0) // for reading alone it would wait for a writer
+	ts.Check(err)
+	ts.Defer(func() { f.Close() })
+	w := worldOf(ts)
+	w.fifo, w.lines = f, bufio.NewReader(f)
+}
+
+// lineCmd returns when a line of the pipe matches; those before it are passed.
+func lineCmd(ts *testscript.TestScript, neg bool, args []string) {
+	w, want := worldOf(ts), regexp.MustCompile(args[0])
+	ts.Check(w.fifo.SetReadDeadline(time.Now().Add(patience)))
+	for {
+		line, err := w.lines.ReadString('\n')
+		if err != nil {
+			ts.Fatalf("no line matches %q: %v", args[0], err)
+		}
+		ts.Logf("%s", line)
+		if want.MatchString(strings.TrimSuffix(line, "\n")) {
+			return
+		}
+	}
 }
 
 func workerCmd(ts *testscript.TestScript, neg bool, args []string) {
