@@ -31,6 +31,9 @@ test_all() {
 # hundreds of workers, and the system test by itself: it waits for real watchdogs.
 test_go() {
     say "go test"
+    # A program with the race detector waits a second before it exits, and one test
+    # runs hundreds of them.
+    local -x GORACE="atexit_sleep_ms=20 ${GORACE:-}"
     local packages
     packages=$(go list ./... | grep -v /packaging/systemtest)
     # shellcheck disable=SC2086 # a list of words
