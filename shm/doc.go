@@ -159,12 +159,12 @@
 //
 // There are no futexes. Who waits for another process raises a flag beside what
 // it waits for, looks again, and sleeps until the eventfd of its slot is
-// readable, or tapped. Who brings it about stores it, and then takes the flag down if it
-// is up; who took it down does a fetch-or of 1 to the word of the latch of the
-// slot in the other's party word, and calls it as above (or only rings). The
-// eventfd comes from the supervisor once (PeerLatch) and is kept. A ring counts
-// as a set of the latch. All of it sequentially consistent. Since a dead process
-// rings nobody, a waiter looks at the slot table every second.
+// readable, or tapped. Who brings it about stores it, and then takes the flag
+// down if it is up; who took it down does a fetch-or of 1 to the word of the
+// latch of the slot in the other's party word, and calls it as above (or only
+// rings). The eventfd comes from the supervisor once (PeerLatch) and is kept. A
+// ring counts as a set of the latch. All of it sequentially consistent. Since a
+// dead process rings nobody, a waiter looks at the slot table every second.
 //
 // In this package one goroutine of those that wait does so in the runtime's
 // poller, and wakes the others: a waiter costs no thread. A wake-up costs who
