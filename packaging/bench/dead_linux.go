@@ -107,5 +107,5 @@ func clearCgroups(name string) error {
 		}
 		all = errors.Join(all, removeCgroupSoon(g))
 	}
-	return all
+	return errors.Join(all, removeCgroupOfSystemd(name))
 }

@@ -60,17 +60,6 @@ func (s *systemd) traits() traits {
 	return traits{perWorker: 1, note: "systemd: PID 1 of a container, Restart=always, RestartSec=0, no start limit, output to null; StartTransientUnit over its private socket. A cgroup for each worker, as pg-bgw's."}
 }
 
-// cgroup2Mount is where the unified hierarchy is, "" without one.
-func cgroup2Mount() string {
-	b, _ := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
-			return f[1]
-		}
-	}
-	return ""
-}
-
 func (s *systemd) open(ctx context.Context) error {
 	if err := s.boot(); err != nil {
 		return err
@@ -355,35 +344,5 @@ func (s *systemd) close() error {
 		os.WriteFile(filepath.Join(s.cgroup, "cgroup.kill"), []byte("1"), 0)
 	}
 	s.proc.stop(syscall.SIGKILL)
-	return removeCgroupSoon(s.cgroup)
-}
-
-// removeCgroupSoon removes a tree of cgroups whose processes have been killed:
-// the kernel may take a moment longer than the wait for the last of them.
-func removeCgroupSoon(top string) error {
-	var last error
-	err := until(context.Background(), 2*time.Second, "removing cgroup "+top, func() bool {
-		last = removeCgroup(top)
-		return last == nil
-	})
-	return errors.Join(err, last)
-}
-
-// removeCgroup removes an empty tree of cgroups, the deepest first.
-func removeCgroup(top string) error {
-	entries, err := os.ReadDir(top)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := removeCgroup(filepath.Join(top, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return os.Remove(top)
+	return errors.Join(removeCgroupSoon(s.cgroup), removeCgroupOfSystemd(filepath.Base(s.cgroup)))
 }

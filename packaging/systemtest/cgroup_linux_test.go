@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,12 +18,24 @@ import (
 
 // cgroup2 finds where cgroup v2 is mounted, "" when it is not.
 func cgroup2() string {
+	return mountOf(func(kind, _ string) bool { return kind == "cgroup2" })
+}
+
+// cgroup1 finds where systemd's hierarchy of cgroup v1 is, "" when it is not.
+// Beside v2, nspawn makes a machine's cgroup there too, and leaves it.
+func cgroup1() string {
+	return mountOf(func(kind, options string) bool {
+		return kind == "cgroup" && slices.Contains(strings.Split(options, ","), "name=systemd")
+	})
+}
+
+func mountOf(is func(kind, options string) bool) string {
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return ""
 	}
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == "cgroup2" {
+		if fields := strings.Fields(line); len(fields) > 3 && is(fields[2], fields[3]) {
 			return fields[1]
 		}
 	}
@@ -33,9 +46,8 @@ func cgroup2() string {
 // killed and it is removed. First it removes those of test runs that are gone.
 func newCgroup(t *testing.T, name string) *os.File {
 	t.Helper()
-	base := cgroup2()
-	removeStale(base)
-	path := filepath.Join(base, name)
+	removeStale()
+	path := filepath.Join(cgroup2(), name)
 	if err := os.Mkdir(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -55,14 +67,23 @@ func newCgroup(t *testing.T, name string) *os.File {
 	return dir
 }
 
-func removeStale(base string) {
-	left, _ := filepath.Glob(filepath.Join(base, "pg-bgw-test-*"))
-	for _, path := range left {
-		var pid, n int
-		if _, err := fmt.Sscanf(filepath.Base(path), "pg-bgw-test-%d-%d", &pid, &n); err != nil {
+func removeStale() {
+	names := map[string]bool{}
+	for _, base := range []string{cgroup2(), cgroup1()} {
+		if base == "" {
 			continue
 		}
-		if syscall.Kill(pid, 0) == syscall.ESRCH && !locked(path) {
+		left, _ := filepath.Glob(filepath.Join(base, "pg-bgw-test-*"))
+		for _, path := range left {
+			names[filepath.Base(path)] = true
+		}
+	}
+	for name := range names {
+		var pid, n int
+		if _, err := fmt.Sscanf(name, "pg-bgw-test-%d-%d", &pid, &n); err != nil {
+			continue
+		}
+		if path := filepath.Join(cgroup2(), name); syscall.Kill(pid, 0) == syscall.ESRCH && !locked(path) {
 			removeCgroup(path)
 		}
 	}
@@ -79,16 +100,26 @@ func locked(path string) bool {
 	return syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == syscall.EWOULDBLOCK
 }
 
-// removeCgroup kills what is in path and below and removes it all. cgroup.kill
-// returns before its victims are gone, and then rmdir says EBUSY; the events
-// file tells when the last one is.
+// removeCgroup kills what is in path and below and removes it all, and what nspawn
+// has made under its name in systemd's hierarchy. cgroup.kill returns before its
+// victims are gone, and then rmdir says EBUSY; the events file tells when the last
+// one is.
 func removeCgroup(path string) error {
 	if err := os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := awaitEmpty(path); err != nil {
+	if err := awaitEmpty(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	err := removeDirs(path)
+	if base := cgroup1(); base != "" {
+		err = errors.Join(err, removeDirs(filepath.Join(base, filepath.Base(path))))
+	}
+	return err
+}
+
+// removeDirs removes an empty tree of cgroups, the deepest first, if it is there.
+func removeDirs(path string) error {
 	var dirs []string
 	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -96,6 +127,9 @@ func removeCgroup(path string) error {
 		}
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	for i := len(dirs) - 1; i >= 0 && err == nil; i-- {
 		err = os.Remove(dirs[i])
 	}
