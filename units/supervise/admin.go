@@ -7,6 +7,9 @@ import (
 )
 
 func (t *table) onRegister(w *units.Worker, o Owner) (units.Handle, error) {
+	if !t.defined(w.Segment) { // any more
+		return units.Handle{}, ErrUnknownSegment
+	}
 	e, err := t.take(w, true, o) // BGW-090: PostgreSQL accepts it and never starts it
 	if err != nil {
 		return units.Handle{}, err

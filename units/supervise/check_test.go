@@ -46,6 +46,9 @@ func (t *table) check() error {
 		if s.crashing && s.attached == 0 && s.renewAt.IsZero() && t.mode < Fast {
 			return fmt.Errorf("segment %s: crashing and nobody is attached", name)
 		}
+		if s.crashing && s.members == 0 && !t.defined(name) {
+			return fmt.Errorf("segment %s is crashing and retired", name)
+		}
 		if s.members == 0 && s.fresh() {
 			return fmt.Errorf("segment %s is kept for nobody", name)
 		}

@@ -37,6 +37,42 @@ func (t *table) segment(name string) *segment {
 	return s
 }
 
+// defined reports whether the administrator has defined a segment of that name.
+func (t *table) defined(name string) bool {
+	return t.settings.Segments == nil || t.settings.Segments[name]
+}
+
+// define makes s the settings.
+func (t *table) define(s Settings) {
+	before := t.settings.Segments
+	t.settings = s
+	for name := range before {
+		if !t.defined(name) && t.segment(name).members == 0 {
+			t.retiring = append(t.retiring, name)
+		}
+	}
+}
+
+// retire ends the segments that are not defined and that no registration names
+// any more. One of that name that is defined later is another incarnation.
+func (t *table) retire() {
+	if len(t.retiring) == 0 {
+		return
+	}
+	slices.Sort(t.retiring)
+	for _, name := range slices.Compact(t.retiring) {
+		s := t.segment(name)
+		if s.members > 0 { // it has another registration by now
+			continue
+		}
+		s.crashing, s.renewAt = false, time.Time{}
+		t.putOff = slices.DeleteFunc(t.putOff, func(n string) bool { return n == name })
+		s.incarnation++
+		t.do(publishEffect{&Change{Kind: Retired, Segment: name, Incarnation: s.incarnation}})
+	}
+	t.retiring = t.retiring[:0]
+}
+
 func (t *table) setAttached(e *entry, on bool) {
 	if e.attached != on {
 		e.attached = on

@@ -106,6 +106,13 @@
 // its own workers is renewed after a pause, of 100 ms and then growing to 1 s,
 // until that is so no more. Nothing of another segment notices.
 //
+// # A segment that is removed
+//
+// A segment that a reload does not define any more lives on, with its crashes and
+// renewals, until no registration names it; no further one may. Then it is
+// retired: its incarnation grows, so that one of its name that is defined later
+// is another one.
+//
 // The package never opens a file, never looks up a process, never talks to a
 // bus: its callers give it a [Launcher] and a [Sink]. The only caller is
 // cmd/internal/daemon.

@@ -19,6 +19,7 @@ var (
 	ErrDynamicEnded   = errors.New("a dynamic worker that has ended cannot be started: register it again")
 	ErrSegmentRenewed = errors.New("the segment has been renewed after a crash")
 	ErrNoSegment      = errors.New("the worker has no segment: its definition says attach = \"never\"")
+	ErrUnknownSegment = errors.New("no segment of that name is configured")
 	ErrOwnerGone      = errors.New("the process that the worker would be stopped with is gone")
 	ErrCrashed        = errors.New("a worker crashed and restart_after_crash is off")
 )

@@ -140,6 +140,7 @@ func (s *sim) play(tp *tape) error {
 		return s.step(phase{[]string{"", "b"}[tp.n(2)], units.Phase(tp.n(6)) | []units.Phase{0, 0, units.SmartStop, units.Demoted}[tp.n(4)]})
 	case 13:
 		st := Settings{MaxWorkerProcesses: 1 + tp.n(7), MaxParallelWorkers: tp.n(3), RestartAfterCrash: tp.n(256) != 255,
+			Segments:   []map[string]bool{nil, {"main": true, "other": true}, {"main": true}}[tp.n(3)],
 			StartSplay: []time.Duration{0, 0, 5 * time.Second}[tp.n(3)], SmartStopGrace: []time.Duration{0, 20 * time.Second, units.Infinity}[tp.n(3)]}
 		return s.step(reload{s.definitions(tp), st, make(chan reloaded, 1)})
 	case 14:

@@ -47,7 +47,7 @@ func (t *table) onReload(workers []*units.Worker, s Settings) (ReloadResult, err
 	if t.mode >= Fast {
 		return ReloadResult{}, ErrShuttingDown
 	}
-	t.settings = s
+	t.define(s)
 	r := ReloadResult{Removed: t.removeStatic(workers)}
 	leaving := t.leaving()
 	for _, w := range workers {

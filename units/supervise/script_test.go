@@ -15,6 +15,7 @@ import (
 //
 //	settings SLOTS PARALLEL [crash-ends]     the limits of the next reload
 //	define NAME [OPTION...]                  see options
+//	segments NAME...                         those of the next reload; none: any
 //	reload NAME...                           the static definitions
 //	register NAME [owner BUS|RUN]
 //	phase PHASE [SERVER [smart] [demoted]]   unknown, down, crashed, started, consistent, running
@@ -123,6 +124,15 @@ func (s *script) event(verb string, args []string) (event, error) {
 		_, err := fmt.Sscan(arg(0)+" "+arg(1), &s.next.MaxWorkerProcesses, &s.next.MaxParallelWorkers)
 		s.next.RestartAfterCrash = arg(2) == ""
 		return nil, err
+	case "segments":
+		s.next.Segments = nil
+		for i, name := range args {
+			if i == 0 {
+				s.next.Segments = map[string]bool{}
+			}
+			s.next.Segments[name] = true
+		}
+		return nil, nil
 	case "define":
 		return nil, s.define(args)
 	case "reload":
@@ -250,7 +260,7 @@ type verbs struct {
 	verb verb
 }
 
-var kindNames = [...]string{"Registered", "Started", "StartFailed", "Exited", "Updated", "Unregistered", "Renewed", "Crashed", "Skipped"}
+var kindNames = [...]string{"Registered", "Started", "StartFailed", "Exited", "Updated", "Unregistered", "Renewed", "Crashed", "Skipped", "Retired"}
 
 func showEffect(e effect) string {
 	switch e := e.(type) {
@@ -295,7 +305,7 @@ func showReply(what, good string, err error) string {
 func showChange(c Change) string {
 	s := kindNames[c.Kind]
 	switch {
-	case c.Kind == Renewed:
+	case c.Kind == Renewed || c.Kind == Retired:
 		return fmt.Sprintf("%s %s/%d", s, c.Segment, c.Incarnation)
 	case c.Kind == Skipped:
 		return fmt.Sprintf("%s %s: %s", s, c.Info.Worker.Name, c.Info.Reason)

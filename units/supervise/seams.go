@@ -110,6 +110,7 @@ const (
 	Renewed                  // a segment was renewed after a crash: only Segment and Incarnation hold
 	Crashed                  // a segment's crash began with Info's exit, or that of Server
 	Skipped                  // a static worker found no slot (BGW-022): only Info.Worker holds
+	Retired                  // nothing uses a segment that is not defined any more: only Segment and Incarnation, of what comes after it, hold
 )
 
 // A Change is one transition, published after it has happened: who asks the

@@ -178,6 +178,12 @@ func (s *sim) onChange(c Change) error {
 	case Renewed:
 		s.crashing[c.Segment] = false
 		return nil
+	case Retired:
+		if s.table.defined(c.Segment) {
+			return fmt.Errorf("segment %s is defined", c.Segment)
+		}
+		s.crashing[c.Segment] = false
+		return nil
 	case Skipped:
 		return nil
 	case Registered:

@@ -136,7 +136,11 @@ func (t *table) leave(e *entry) {
 	e.server.members--
 	s := t.segment(e.worker.Segment)
 	s.members--
-	if s.members == 0 && s.fresh() {
+	switch {
+	case s.members > 0:
+	case !t.defined(e.worker.Segment):
+		t.retiring = append(t.retiring, e.worker.Segment)
+	case s.fresh():
 		delete(t.segments, e.worker.Segment)
 	}
 }

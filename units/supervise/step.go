@@ -67,6 +67,7 @@ func (t *table) step(now time.Time, ev event) []effect {
 	t.expire()
 	t.smartProgress()
 	t.pass()
+	t.retire()
 	return t.effects
 }
 

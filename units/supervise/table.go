@@ -14,6 +14,9 @@ type Settings struct {
 	MaxParallelWorkers int  // 0..1024
 	RestartAfterCrash  bool // false: a worker's crash ends the supervisor (BGW-073)
 
+	// Segments are those that the administrator has defined; nil: any there may be.
+	Segments map[string]bool
+
 	// StartSplay is the time over which the starts that a phase brings about are
 	// spread; 0: all at once.
 	StartSplay time.Duration
@@ -111,6 +114,7 @@ type table struct {
 	servers     []*server // few, in the order in which they were named
 	segments    map[string]*segment
 	putOff      []string // segments whose renewal is
+	retiring    []string // segments that the step under way has left without registrations and definition
 	ended       ended
 	waits       map[units.Handle][]wait
 	ready       readyHeap

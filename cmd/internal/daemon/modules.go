@@ -143,6 +143,11 @@ func (m *modules) host(segment string, incarnation uint64) (*launch.Launcher, er
 	if m.closed {
 		return nil, launch.ErrClosed
 	}
+	return m.obtain(segment, incarnation)
+}
+
+// obtain is host with m.mu held.
+func (m *modules) obtain(segment string, incarnation uint64) (*launch.Launcher, error) {
 	o, err := m.present()
 	if err != nil {
 		return nil, err

@@ -2,10 +2,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"github.com/pg-bgw/pg-bgw/units/launch"
 )
 
 // A launcher that cannot be started is tried again after keepMin, and then ever
@@ -24,6 +21,18 @@ func (m *modules) renewed(segment string, incarnation uint64) {
 	m.newest[segment] = max(m.newest[segment], incarnation)
 	if h := m.hosts[segment]; h != nil && h.incarnation < incarnation {
 		go m.keep(segment)
+	}
+}
+
+// retired ends the launcher of a segment that nothing uses any more. It does not
+// block.
+func (m *modules) retired(segment string, incarnation uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.newest[segment] = max(m.newest[segment], incarnation)
+	if h := m.hosts[segment]; h != nil && h.incarnation < incarnation {
+		delete(m.hosts, segment)
+		go h.end()
 	}
 }
 
@@ -51,17 +60,14 @@ func (m *modules) keep(segment string) {
 
 // try starts a segment's launcher unless it runs, or is not wanted any more.
 func (m *modules) try(segment string) error {
-	preload := segment == moduleSegment && len(m.daemon.config().Settings.SharedPreloadLibraries) > 0
 	m.mu.Lock()
-	wanted := !m.closed && (preload || m.hosts[segment] != nil)
-	m.mu.Unlock()
-	if !wanted {
+	defer m.mu.Unlock() // to the end: what is wanted is what is done
+	preload := segment == moduleSegment && len(m.daemon.config().Settings.SharedPreloadLibraries) > 0
+	if m.closed || !preload && m.hosts[segment] == nil {
 		return nil
 	}
-	if _, err := m.host(segment, 0); !errors.Is(err, launch.ErrClosed) {
-		return err
-	}
-	return nil
+	_, err := m.obtain(segment, 0)
+	return err
 }
 
 // again calls try, with pauses before, until it reports success or ctx ends.

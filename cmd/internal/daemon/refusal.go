@@ -22,6 +22,7 @@ var refusals = []struct {
 	{supervise.ErrNoSuchWorker, dbusapi.ErrorNoSuchWorker, syscall.ENOENT},
 	{supervise.ErrSegmentRenewed, dbusapi.ErrorFailed, syscall.ESTALE},
 	{supervise.ErrNoSegment, dbusapi.ErrorFailed, syscall.ENODEV},
+	{supervise.ErrUnknownSegment, dbusapi.ErrorInvalidArgs, syscall.EINVAL},
 	{supervise.ErrNotRunning, dbusapi.ErrorFailed, syscall.ESRCH},
 	{supervise.ErrDynamicEnded, dbusapi.ErrorFailed, syscall.ENOENT},
 	{supervise.ErrOwnerGone, dbusapi.ErrorFailed, syscall.ESRCH},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/pg-bgw/pg-bgw/cmd/internal/journal"
@@ -14,7 +16,8 @@ import (
 
 // segments holds the memory that workers share: one memfd for each segment in
 // its newest incarnation, and one eventfd for the latch of each slot that was
-// ever used. Memory is made when the first worker needs it.
+// ever used. Memory is made when the first worker needs it, as the configuration
+// of that moment says, and stays so until it is made anew.
 type segments struct {
 	mu      sync.Mutex
 	log     *slog.Logger
@@ -27,13 +30,15 @@ type segments struct {
 type incarnation struct {
 	number uint64 // the supervisor's count
 	memory *shm.Segment
+	shape  config.Segment // as it was asked for
 }
 
 func newSegments() *segments {
 	return &segments{current: map[string]incarnation{}, numbers: map[string]int{}}
 }
 
-// configure sets what segments are like when they are made next.
+// configure sets what segments are like when they are made next, and says which
+// of those there are differ from that.
 func (s *segments) configure(all []config.Segment) {
 	shapes := map[string]config.Segment{}
 	for _, c := range all {
@@ -42,6 +47,15 @@ func (s *segments) configure(all []config.Segment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shapes = shapes
+	for _, name := range slices.Sorted(maps.Keys(s.current)) {
+		have := s.current[name].shape
+		if want, ok := shapes[name]; ok && want != have {
+			s.log.Log(context.Background(), journal.LevelNotice,
+				"a segment stays as it is until it is made anew: by a crash of its workers, by a restart of pg-bgw, or when it was removed and nothing used it any more",
+				"segment", name, "size", have.Size, "huge_pages", have.HugePages.String(),
+				"new_size", want.Size, "new_huge_pages", want.HugePages.String())
+		}
+	}
 }
 
 // known reports whether the administrator has defined a segment of that name.
@@ -64,23 +78,38 @@ func (s *segments) get(name string, number uint64) (*shm.Segment, error) {
 	case have.number > number:
 		return nil, fmt.Errorf("segment %q was renewed meanwhile", name)
 	}
-	memory, err := s.create(name)
+	shape, ok := s.shapes[name]
+	if !ok { // it is not defined any more
+		shape = have.shape
+	}
+	memory, err := s.create(name, shape)
 	if err != nil {
 		return nil, err
 	}
 	if have.memory != nil {
 		have.memory.Close() // its memory lives as long as a worker has it
 	}
-	s.current[name] = incarnation{number, memory}
+	s.current[name] = incarnation{number, memory, shape}
 	return memory, nil
 }
 
-// create makes the memory as the configuration says.
-func (s *segments) create(name string) (*shm.Segment, error) {
-	shape, ok := s.shapes[name]
-	if !ok {
-		shape.Size = shm.DefaultSize
+// retire gives up what there is of a segment before that incarnation, which
+// nothing uses any more, and reports whether there was anything.
+func (s *segments) retire(name string, number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := s.current[name]
+	if have.memory == nil || have.number >= number {
+		return false
 	}
+	have.memory.Close()
+	delete(s.current, name)
+	delete(s.numbers, name)
+	return true
+}
+
+// create makes memory of that shape.
+func (s *segments) create(name string, shape config.Segment) (*shm.Segment, error) {
 	size := int64(shape.Size)
 	if shape.HugePages == config.HugePagesOff {
 		return shm.Create(name, size)
@@ -93,13 +122,16 @@ func (s *segments) create(name string) (*shm.Segment, error) {
 	return shm.Create(name, size)
 }
 
-// number tells segments apart, for as long as the daemon lives.
+// number tells segments apart, for as long as there are any.
 func (s *segments) number(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, ok := s.numbers[name]
 	if !ok {
-		n = len(s.numbers)
+		taken := slices.Collect(maps.Values(s.numbers))
+		for slices.Contains(taken, n) {
+			n++
+		}
 		s.numbers[name] = n
 	}
 	return n

@@ -90,7 +90,12 @@ func (d *Daemon) define(c *config.Config) (supervise.ReloadResult, error) {
 		workers[i], labels[w.Label] = &w, true
 	}
 	workers = append(workers, d.modules.definitions(labels)...)
+	segments := map[string]bool{}
+	for _, s := range c.Segments {
+		segments[s.Name] = true
+	}
 	return d.supervisor.Reload(workers, supervise.Settings{
+		Segments:           segments,
 		MaxWorkerProcesses: c.Settings.MaxWorkerProcesses,
 		MaxParallelWorkers: c.Settings.MaxParallelWorkers,
 		RestartAfterCrash:  c.Settings.RestartAfterCrash,

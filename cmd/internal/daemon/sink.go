@@ -17,8 +17,11 @@ func (d *Daemon) Publish(c supervise.Change) {
 		d.dynamics.renewed(c.Segment, c.Incarnation)
 		d.modules.renewed(c.Segment, c.Incarnation)
 	}
+	if c.Kind == supervise.Retired {
+		d.retired(c.Segment, c.Incarnation)
+	}
 	switch c.Kind {
-	case supervise.Renewed, supervise.Crashed, supervise.Skipped:
+	case supervise.Renewed, supervise.Crashed, supervise.Skipped, supervise.Retired:
 		d.logChange(c)
 		return
 	}
@@ -29,6 +32,15 @@ func (d *Daemon) Publish(c supervise.Change) {
 	d.notify(c)
 	d.logChange(c)
 	d.statusChanged()
+}
+
+// retired gives up everything of a segment before that incarnation.
+func (d *Daemon) retired(segment string, incarnation uint64) {
+	d.dynamics.renewed(segment, incarnation)
+	d.modules.retired(segment, incarnation)
+	if d.segments.retire(segment, incarnation) {
+		d.log.Log(d.ctx, journal.LevelNotice, "segment removed", "segment", segment)
+	}
 }
 
 func (d *Daemon) publishBus(c supervise.Change) {
