@@ -229,22 +229,25 @@ LWLockPadded *GetNamedLWLockTranche(const char *tranche_name)
 	elog(ERROR, "requested tranche is not registered");
 }
 
-/* lwlocks_create makes the server's fixed locks, which headers name by position, and the requested ones after them. */
+/*
+ * lwlocks_create makes the server's fixed locks, which headers name by position, and the requested ones after them.
+ * New memory is a free lock but for its tranche: so one that somebody has taken meanwhile stays taken.
+ */
 void lwlocks_create(void)
 {
 	bool found;
 
 	MainLWLockArray = ShmemInitStruct("pg-bgw LWLocks", (NUM_FIXED_LWLOCKS + USER_LOCKS) * sizeof(LWLockPadded), &found);
 	NamedLWLockTrancheArray = MemoryContextAllocZero(TopMemoryContext, REQUESTS_MAX * sizeof *NamedLWLockTrancheArray);
-	for (int i = 0; !found && i < NUM_FIXED_LWLOCKS; i++)
-		LWLockInitialize(&MainLWLockArray[i].lock, Min(i, NUM_INDIVIDUAL_LWLOCKS));
+	for (int i = 0; i < NUM_FIXED_LWLOCKS; i++)
+		MainLWLockArray[i].lock.tranche = (uint16)Min(i, NUM_INDIVIDUAL_LWLOCKS);
 	for (int i = 0; i < NamedLWLockTrancheRequests; i++) {
 		/* Fixed by position, so that a launcher that was replaced gives the same ids. */
 		NamedLWLockTrancheArray[i].trancheId = LWTRANCHE_FIRST_USER_DEFINED + 10000 + i;
 		NamedLWLockTrancheArray[i].trancheName = requests[i].name;
 		LWLockRegisterTranche(NamedLWLockTrancheArray[i].trancheId, requests[i].name);
-		for (int k = 0; !found && k < requests[i].count; k++)
-			LWLockInitialize(&MainLWLockArray[NUM_FIXED_LWLOCKS + requests[i].first + k].lock,
-					 NamedLWLockTrancheArray[i].trancheId);
+		for (int k = 0; k < requests[i].count; k++)
+			MainLWLockArray[NUM_FIXED_LWLOCKS + requests[i].first + k].lock.tranche =
+				(uint16)NamedLWLockTrancheArray[i].trancheId;
 	}
 }

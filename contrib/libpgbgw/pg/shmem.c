@@ -5,9 +5,13 @@
  *
  * The region's head is an index under a robust mutex; a piece is never freed
  * (PostgreSQL does not either), the segment's renewal after a crash frees all.
+ *
+ * The head is made once, by the first launcher, also where another begins before it
+ * has done (one is replaced while it is still loading), or after it died doing it.
  */
 #include "internal.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -105,6 +109,29 @@ static struct region *private_region(Size *size)
 	return memset(memory, 0, *size);
 }
 
+/*
+ * set_alone takes (F_WRLCK) or gives back (F_UNLCK) what one process at a time has of the
+ * segment: a record lock of its file, which ends with the process that has it.
+ */
+static void set_alone(short type)
+{
+	struct flock all = { .l_type = type, .l_whence = SEEK_SET };
+
+	while (fcntl(the_host->segment, F_SETLKW, &all) < 0)
+		if (errno != EINTR)
+			elog(FATAL, "cannot lock the segment: %m");
+}
+
+static void make_region(Size size)
+{
+	if (the_host->segment >= 0)
+		set_alone(F_WRLCK);
+	if (region->magic != REGION_MAGIC)
+		init_region(region, size);
+	if (the_host->segment >= 0)
+		set_alone(F_UNLCK);
+}
+
 void shared_start(void)
 {
 	Size size;
@@ -112,8 +139,7 @@ void shared_start(void)
 	region = the_host->segment >= 0 ? map_region(&size) : private_region(&size);
 	if (size < sizeof *region)
 		elog(FATAL, "a region of %zu bytes is too small", size);
-	if (region->magic != REGION_MAGIC)
-		init_region(region, size);
+	make_region(size);
 	lwlocks_create();
 	procs_create();
 }
