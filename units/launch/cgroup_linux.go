@@ -38,9 +38,9 @@ func (c *Cgroups) limit(id string, limits map[string]string) error {
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.ENOENT):
-			return &SpecError{ID: id, Field: "Limits[" + name + "]", Why: "the kernel has no " + name + " for the controllers that there are"}
+			return badLimit(id, name, "the kernel has no "+name+" for the controllers that there are")
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):
-			return &SpecError{ID: id, Field: "Limits[" + name + "]", Why: fmt.Sprintf("the kernel refuses %q: %v", value, err)}
+			return badLimit(id, name, fmt.Sprintf("the kernel refuses %q: %v", value, err))
 		default:
 			return fmt.Errorf("cannot start worker %s: cannot write %q to %s: %w", id, value, name, err)
 		}

@@ -34,10 +34,10 @@ func (s *Spec) check(controllers func(limit string) error) error {
 	}
 	for name, value := range s.Limits {
 		if err := checkLimit(name, value); err != "" {
-			return bad("Limits["+name+"]", "%s", err)
+			return badLimit(s.ID, name, err)
 		}
 		if err := controllers(name); err != nil {
-			return bad("Limits["+name+"]", "%v", err)
+			return badLimit(s.ID, name, err.Error())
 		}
 	}
 	return nil

@@ -73,7 +73,12 @@ func (e *StartError) Unwrap() error { return e.Err }
 type SpecError struct {
 	ID    string
 	Field string // as in Go, "Argv[0]"
+	Limit string // key of Limits that Field is about, or ""
 	Why   string // what is wrong and what would be right
+}
+
+func badLimit(id, limit, why string) error {
+	return &SpecError{ID: id, Field: "Limits[" + limit + "]", Limit: limit, Why: why}
 }
 
 func (e *SpecError) Error() string {

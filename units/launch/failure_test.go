@@ -100,7 +100,7 @@ func TestSpecErrors(t *testing.T) {
 		tt.change(&s)
 		_, err := r.Start(context.Background(), s, func(Exit) {})
 		var se *SpecError
-		if !errors.As(err, &se) || se.Field != tt.field || se.Why == "" {
+		if !errors.As(err, &se) || se.Field != tt.field || se.Why == "" || (se.Limit != "") != (len(s.Limits) > 0) {
 			t.Errorf("want a mistake in %s, got %v", tt.field, err)
 		}
 	}

@@ -63,7 +63,7 @@ func encode(s *Spec, cgroup bool) (packet []byte, files []int, err error) {
 	}
 	b, variables := appendEnvironment(b, s)
 	if len(b) > requestMax {
-		return nil, nil, &SpecError{s.ID, "Env", fmt.Sprintf(
+		return nil, nil, &SpecError{ID: s.ID, Field: "Env", Why: fmt.Sprintf(
 			"arguments, environment and groups take %d bytes; at most %d are possible, pass more in a file", len(b), requestMax)}
 	}
 	putHead(b, s, cred, flags(s, cgroup), [...]int{len(argv), variables, len(files), len(targets)})

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -86,11 +87,7 @@ func (l *launcher) begin(s supervise.Start, by func() (*launch.Launcher, error),
 // the reason of a state knows.
 func startError(err error) error {
 	if s, ok := errors.AsType[*launch.SpecError](err); ok {
-		field, limit := strings.CutPrefix(s.Field, "Limits[")
-		if limit {
-			field = strings.TrimSuffix(field, "]")
-		}
-		return fmt.Errorf("%s: %s", field, s.Why)
+		return fmt.Errorf("%s: %s", cmp.Or(s.Limit, s.Field), s.Why)
 	}
 	e, ok := errors.AsType[*launch.StartError](err)
 	if !ok {
