@@ -128,6 +128,21 @@ func TestModuleProbe(t *testing.T) {
 	insideAndBeside(t, probeParameters, "").says("bgw_spi_probe")
 }
 
+// TestModuleProbeDigits: the values that a worker gets are whole, though its database has numbers shown with few digits.
+func TestModuleProbeDigits(t *testing.T) {
+	dir := needModules(t)
+	c := newCluster(t)
+	c.start()
+	c.query("CREATE TABLE observed (n integer, subject text, value text)")
+	c.query("ALTER DATABASE postgres SET extra_float_digits = -3")
+	beside(t, c.block("main")+modulesBlock(dir, probeParameters), "")
+	c.observed()
+	const same = "SELECT string_agg(right(value, 1), '') FROM observed WHERE subject IN ('0.1::float8 + 0.2::float8', '(1.0/3)::float4') AND value LIKE '% t'"
+	if got := c.query(same); got != "tt" {
+		t.Errorf("of two numbers that were given back unchanged %q are the same", got)
+	}
+}
+
 // insideAndBeside runs the probe that the parameters choose in a server and beside
 // one, where more is pg-bgw's configuration, and says where it saw something else.
 func insideAndBeside(t *testing.T, parameters map[string]string, more string) *supervisor {

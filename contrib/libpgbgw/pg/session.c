@@ -91,13 +91,13 @@ static void establish(const char *dbname, const char *user)
 	known = true;
 }
 
-/* Text as the database has it, dates that can be read back, and who and where we are. */
+/* Text as the database has it, dates and numbers that can be read back, and who and where we are. */
 static void learn_session(void)
 {
 	PGresult *r;
 
 	CreateCacheMemoryContext();
-	connection_command(psprintf("SET client_encoding TO %s; SET DateStyle TO 'ISO'",
+	connection_command(psprintf("SET client_encoding TO %s; SET DateStyle TO 'ISO'; SET extra_float_digits TO 1",
 				    quote_literal_cstr(PQparameterStatus(session, "server_encoding"))));
 	r = connection_run("SELECT d.oid, d.dattablespace, r.oid, r.rolsuper FROM pg_catalog.pg_database d, pg_catalog.pg_roles r "
 			   "WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user", -1, NULL, NULL);

@@ -48,9 +48,13 @@ bool parse_bool(const char *value, bool *result)
 
 static Datum read_bool(const char *t)
 {
+	const char *word = t + strspn(t, " \t\n\v\f\r");
+	size_t n = strlen(word);
 	bool v;
 
-	if (!parse_bool(t, &v))
+	while (n > 0 && isspace((unsigned char)word[n - 1]))
+		n--;
+	if (!parse_bool_with_len(word, n, &v))
 		bad("boolean", t);
 	return BoolGetDatum(v);
 }
@@ -83,14 +87,21 @@ static char *write_name(Datum d)
 	return pstrdup(NameStr(*DatumGetName(d)));
 }
 
+/* Of a byte beyond ASCII servers from 16 on have \ooo. */
 static Datum read_char(const char *t)
 {
+	unsigned byte;
+
+	if (strlen(t) == 4 && t[0] == '\\' && strspn(t + 1, "01234567") == 3 && sscanf(t + 1, "%3o", &byte) == 1)
+		return CharGetDatum((char)byte);
 	return CharGetDatum(t[0]);
 }
 
 static char *write_char(Datum d)
 {
-	return psprintf("%c", DatumGetChar(d));
+	unsigned char byte = (unsigned char)DatumGetChar(d);
+
+	return psprintf(PG_VERSION_NUM >= 160000 && byte >= 0x80 ? "\\%03o" : "%c", byte);
 }
 
 static Datum read_cstring(const char *t)
@@ -108,8 +119,8 @@ static int hex_digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* hex_bytes decodes pairs of digits up to the end of t, leaving out dashes; the number of bytes, or -1. */
-static int hex_bytes(const char *t, unsigned char *out)
+/* hex_bytes decodes pairs of digits up to the end of t, leaving out dashes; the number of bytes, or -1 when they are more than most. */
+static int hex_bytes(const char *t, unsigned char *out, size_t most)
 {
 	int n = 0;
 
@@ -122,7 +133,7 @@ static int hex_bytes(const char *t, unsigned char *out)
 		}
 		high = hex_digit(t[0]);
 		low = high < 0 ? -1 : hex_digit(t[1]);
-		if (low < 0)
+		if (low < 0 || (size_t)n == most)
 			return -1;
 		out[n++] = (unsigned char)(high << 4 | low);
 		t += 2;
@@ -158,7 +169,7 @@ static Datum read_bytea(const char *t)
 	int n;
 
 	if (t[0] == '\\' && t[1] == 'x')
-		n = hex_bytes(t + 2, (unsigned char *)VARDATA(b));
+		n = hex_bytes(t + 2, (unsigned char *)VARDATA(b), strlen(t) / 2);
 	else
 		n = escaped_bytes(t, (unsigned char *)VARDATA(b));
 	if (n < 0)
@@ -189,7 +200,7 @@ static Datum read_uuid(const char *t)
 {
 	pg_uuid_t *u = palloc(sizeof *u);
 
-	if (strlen(t) > 36 || hex_bytes(t, u->data) != UUID_LEN)
+	if (hex_bytes(t, u->data, UUID_LEN) != UUID_LEN)
 		bad("uuid", t);
 	return UUIDPGetDatum(u);
 }

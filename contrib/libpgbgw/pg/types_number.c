@@ -80,9 +80,10 @@ char *write_int8(Datum d)
 	return psprintf(INT64_FORMAT, DatumGetInt64(d));
 }
 
+/* Negative ones count from the end, as the server has it. */
 Datum read_oid(const char *t)
 {
-	return ObjectIdGetDatum((Oid)integer(t, "oid", 0, UINT_MAX));
+	return ObjectIdGetDatum((Oid)integer(t, "oid", INT_MIN, UINT_MAX));
 }
 
 char *write_oid(Datum d)
@@ -100,24 +101,40 @@ char *write_xid8(Datum d)
 	return psprintf(UINT64_FORMAT, DatumGetUInt64(d));
 }
 
-static double real(const char *t, const char *type)
+/* check_real raises the error for a text that is no number up to its end, or one that a type cannot hold, as 0 or infinite. */
+static void check_real(const char *t, const char *end, bool out_of_range, const char *type)
 {
-	char *end;
-	double v = strtod(t, &end); /* NaN and Infinity too */
+	const char *rest = end;
 
-	if (end == t || *end)
+	while (isspace((unsigned char)*rest))
+		rest++;
+	if (end == t || *rest)
 		bad(type, t);
-	return v;
+	if (out_of_range)
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("\"%.*s\" is out of range for type %s", (int)(end - t), t, type)));
 }
 
+/* Not by way of a double, which would round twice. NaN and Infinity too. */
 Datum read_float4(const char *t)
 {
-	return Float4GetDatum((float4)real(t, "real"));
+	char *end;
+	float v;
+
+	errno = 0;
+	v = strtof(t, &end);
+	check_real(t, end, errno == ERANGE && (v == 0 || isinf(v)), "real");
+	return Float4GetDatum(v);
 }
 
 Datum read_float8(const char *t)
 {
-	return Float8GetDatum(real(t, "double precision"));
+	char *end;
+	double v;
+
+	errno = 0;
+	v = strtod(t, &end);
+	check_real(t, end, errno == ERANGE && (v == 0 || isinf(v)), "double precision");
+	return Float8GetDatum(v);
 }
 
 static char *special(double v)

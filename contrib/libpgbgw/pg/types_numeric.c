@@ -165,8 +165,8 @@ static void to_base(const struct decimal *d, value *n)
 	int64 groups = d->before >= 0 ? (d->before + PER_DIGIT - 1) / PER_DIGIT : -(-d->before / PER_DIGIT);
 	int skip = (int)(groups * PER_DIGIT - d->before); /* zeros before the first decimal digit in its group */
 
-	if (d->before - d->n < -SCALE_MAX || groups - 1 > SHRT_MAX || groups - 1 < SHRT_MIN)
-		overflow();
+	if (d->before - d->n < -SCALE_MAX)
+		overflow(); /* of the weight pack knows, when the zeros are gone */
 	n->scale = (int)Max(d->n - d->before, 0);
 	n->weight = (int)groups - 1;
 	n->n = (skip + d->n + PER_DIGIT - 1) / PER_DIGIT;
