@@ -114,9 +114,9 @@ int spi_permit(const struct sql_facts *f, bool read_only, long tcount)
 		return SPI_ERROR_COPY;
 	if (f->transaction)
 		return SPI_ERROR_TRANSACTION;
-	if (read_only && f->writes)
+	if (read_only && (f->writes || f->special[0]))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("%s is not allowed in a non-volatile function", f->writer)));
+				errmsg("%s is not allowed in a non-volatile function", f->writes ? f->writer : f->special)));
 	if (tcount > 0 && f->returning)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("a row limit on a statement with RETURNING exists only inside the PostgreSQL server")));
@@ -208,7 +208,7 @@ static int run(const char *src, bool read_only, long tcount, int nargs, const Oi
 	if ((code = spi_permit(&facts, read_only, tcount)) < 0)
 		return code;
 	transaction_needed();
-	if (tcount > 0 && can_be_cursor(&facts))
+	if (tcount > 0 && tcount <= INT_MAX && can_be_cursor(&facts)) /* no result has more rows */
 		return limited(src, tcount, nargs, types, values, &facts);
 	return taken(connection_run(src, nargs, types, values), &facts);
 }
@@ -237,16 +237,32 @@ int SPI_execute_with_args(const char *src, int nargs, Oid *argtypes, Datum *Valu
 {
 	if (!src || nargs < 0 || (nargs > 0 && (!argtypes || !Values)))
 		return SPI_ERROR_PARAM;
+	if (nargs == 0) /* it may be several statements */
+		return SPI_execute(src, read_only, tcount);
 	return run(src, read_only, tcount, nargs, argtypes, spi_parameters(nargs, argtypes, Values, Nulls));
 }
 
-/* A transaction of the worker's own in the middle of SPI; results before it are gone. */
+/* check_may_end raises PostgreSQL's errors where a transaction may not end in the middle of SPI. */
+static void check_may_end(const char *verb)
+{
+	const struct level *l = spi_level();
+
+	if (!l || !l->nonatomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION), errmsg("invalid transaction termination")));
+	if (IsSubTransaction())
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION), errmsg("cannot %s while a subtransaction is active", verb)));
+}
+
+/* A transaction of the worker's own in the middle of SPI; results and cursors before it are gone. */
 static void end_transaction(bool commit)
 {
 	MemoryContext outer = CurrentMemoryContext;
 
+	check_may_end(commit ? "commit" : "roll back");
+	transaction_needed();
 	SPI_tuptable = NULL;
 	connection_command(commit ? "COMMIT AND CHAIN" : "ROLLBACK AND CHAIN");
+	spi_cursors_forget();
 	MemoryContextSwitchTo(outer);
 }
 
@@ -257,13 +273,11 @@ void SPI_start_transaction(void)
 
 void SPI_commit(void)
 {
-	transaction_needed();
 	end_transaction(true);
 }
 
 void SPI_rollback(void)
 {
-	transaction_needed();
 	end_transaction(false);
 }
 

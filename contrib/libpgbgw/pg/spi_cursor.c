@@ -102,15 +102,22 @@ Portal SPI_cursor_open_with_args(const char *name, const char *src, int nargs, O
 	return declare(name, src, nargs, argtypes, spi_parameters(nargs, argtypes, Values, Nulls), read_only, cursorOptions);
 }
 
+/* The grammar's numbers have 32 bits, and no result has more rows: what is beyond them is all there is. */
 static const char *direction_words(FetchDirection d, long count)
 {
 	static const char *const words[] = {
 		[FETCH_FORWARD] = "FORWARD", [FETCH_BACKWARD] = "BACKWARD", [FETCH_ABSOLUTE] = "ABSOLUTE", [FETCH_RELATIVE] = "RELATIVE",
 	};
 
-	if (count == FETCH_ALL && (d == FETCH_FORWARD || d == FETCH_BACKWARD))
+	bool counts = d == FETCH_FORWARD || d == FETCH_BACKWARD;
+
+	if (counts && count < -INT_MAX) {
+		d = d == FETCH_FORWARD ? FETCH_BACKWARD : FETCH_FORWARD;
+		count = FETCH_ALL;
+	}
+	if (counts && count > INT_MAX)
 		return psprintf("%s ALL", words[d]);
-	return psprintf("%s %ld", words[d], count);
+	return psprintf("%s %d", words[d], (int)Max(Min(count, INT_MAX), -INT_MAX));
 }
 
 static void go(Portal portal, const char *verb, FetchDirection direction, long count)
@@ -120,6 +127,8 @@ static void go(Portal portal, const char *verb, FetchDirection direction, long c
 
 	if (!portal || !SPI_cursor_find(portal->name))
 		elog(ERROR, "invalid portal in SPI cursor operation");
+	if (!spi_level())
+		elog(ERROR, "SPI cursor operation called while not connected");
 	SPI_processed = 0;
 	SPI_tuptable = NULL;
 	r = connection_run(psprintf("%s %s FROM %s", verb, direction_words(direction, count), quote_identifier(portal->name)), -1, NULL, NULL);

@@ -8,6 +8,7 @@
 struct scan {
 	const char *at;
 	char word[32]; /* lower case; empty for anything else */
+	char last[32]; /* the word before that, if nothing but space and comments is between */
 	bool end;      /* of a statement */
 	int depth;     /* of parentheses */
 	bool routine;  /* the statement makes a function or a procedure */
@@ -109,6 +110,8 @@ static bool next(struct scan *s)
 	else {
 		s->depth += (c == '(') - (c == ')');
 		s->end = c == ';' && s->depth <= 0;
+		if (!isspace((unsigned char)c))
+			s->last[0] = 0;
 		s->at++;
 	}
 	return true;
@@ -164,9 +167,41 @@ static void what_is_defined(const char *word, struct sql_facts *out)
 	append_upper(word, out);
 }
 
-/* later_word takes note of a word within the statement that out->first opened; depth is that of parentheses. */
-static void later_word(const char *word, int depth, struct sql_facts *out)
+/* special_word takes note of a statement that reads, and is no mere query; last is the word before. */
+static void special_word(const char *word, const char *last, struct sql_facts *out)
 {
+	static const struct {
+		const char *word, *last, *tag;
+	} tags[] = {
+		{ "show", "", "SHOW" }, { "explain", "", "EXPLAIN" }, { "fetch", "", "FETCH" }, { "move", "", "MOVE" },
+		{ "declare", "", "DECLARE CURSOR" }, { "close", "", "CLOSE CURSOR" },
+		{ "update", "for", "SELECT FOR UPDATE" }, { "update", "key", "SELECT FOR NO KEY UPDATE" },
+		{ "share", "for", "SELECT FOR SHARE" }, { "share", "key", "SELECT FOR KEY SHARE" },
+	};
+
+	for (size_t i = 0; i < lengthof(tags) && !out->special[0]; i++)
+		if (strcmp(word, tags[i].word) == 0 && strcmp(last, tags[i].last) == 0)
+			strlcpy(out->special, tags[i].tag, sizeof out->special);
+}
+
+/* is_query: as far as its first word says. */
+static bool is_query(const struct sql_facts *out)
+{
+	static const char *const queries[] = { "select", "values", "with", "table", NULL };
+
+	return one_of(out->first, queries);
+}
+
+/*
+ * later_word takes note of a word within the statement that out->first opened; last
+ * is the one before it, and depth that of parentheses.
+ */
+static void later_word(const char *word, const char *last, int depth, struct sql_facts *out)
+{
+	static const char *const no_verbs[] = { "for", "key", "as", NULL }; /* what follows these is a lock, or a name */
+
+	if (*last && is_query(out))
+		special_word(word, last, out);
 	if (one_of(out->first, definers))
 		what_is_defined(word, out);
 	if (strcmp(out->first, "copy") == 0 && (strcmp(word, "stdin") == 0 || strcmp(word, "stdout") == 0))
@@ -177,7 +212,7 @@ static void later_word(const char *word, int depth, struct sql_facts *out)
 		out->selects_into = true;
 		writes("select into", out);
 	}
-	if (strcmp(out->first, "with") == 0 && one_of(word, changers))
+	if (strcmp(out->first, "with") == 0 && one_of(word, changers) && !one_of(last, no_verbs))
 		writes(word, out);
 	if (strcmp(out->first, "prepare") == 0 && strcmp(word, "transaction") == 0)
 		out->transaction = true;
@@ -214,12 +249,15 @@ void sql_look(const char *text, struct sql_facts *out)
 		} else if (s.word[0] && fresh) {
 			fresh = false;
 			first_word(s.word, out);
+			special_word(s.word, "", out);
 			if (!one_of(s.word, readers))
 				writes(s.word, out);
 		} else if (s.word[0]) {
 			follow_body(&s, out);
 			if (s.body == 0)
-				later_word(s.word, s.depth, out);
+				later_word(s.word, s.last, s.depth, out);
 		}
+		if (s.word[0])
+			strlcpy(s.last, s.word, sizeof s.last);
 	}
 }

@@ -12,6 +12,7 @@ struct sql_facts {
 	bool cursor;        /* DECLARE, FETCH, MOVE or CLOSE */
 	bool writes;        /* a statement is no plain reading one */
 	char writer[32];    /* its first word, in upper case, for the message */
+	char special[32];   /* a reading statement that is more than a query, in the same way: SHOW, SELECT FOR UPDATE; empty: none */
 	bool returning;
 	bool selects_into;
 };

@@ -75,5 +75,6 @@ extern void probe_together(void);
 extern void probe_tables(void);
 extern void probe_procedures(void);
 extern void probe_rows(void);
+extern void probe_edges(void);
 
 #endif
