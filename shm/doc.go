@@ -192,9 +192,10 @@
 // sender stores the count written when more than a quarter of the ring is not
 // published, when it is full and at a flush; the receiver the count read when
 // it has taken more than a quarter, and before it sleeps. Each then wakes the
-// other if its flag is up. Who detaches publishes, sets 1, takes both flags
-// down and rings both. A receiver that sees 1 looks at the count once more. A
-// count that is not between the last one and what is possible is damage.
+// other if its flag is up; in the middle of a message it may put that off, until
+// the message ends or it waits itself. Who detaches publishes, sets 1, takes both
+// flags down and rings both. A receiver that sees 1 looks at the count once more.
+// A count that is not between the last one and what is possible is damage.
 //
 // # Locks
 //

@@ -122,6 +122,7 @@ type end struct {
 	peer      *bell // what wakes the other end, once it is known
 	place     sleeper
 	patience  patience
+	untold    bool        // the other end may see more than when it was last woken
 	greeting  bool        // waits for the other end to attach, and for nothing else
 	broken    error       // the memory is damaged: nothing goes any more
 	gone      atomic.Bool // this end has detached: another queue may be there
@@ -207,6 +208,21 @@ func (e *end) WaitAttach(ctx context.Context) error {
 
 // detached reports whether nothing goes any more.
 func (e *end) detached() bool { return e.gone.Load() || e.state.Load()&queueDetached != 0 }
+
+// piece is how much of a message is copied before the other end is shown what
+// was: a little more than a quarter of the ring, a multiple of 8. Both ends copy
+// at once then.
+func (q *Queue) piece() uint64 { return uint64(len(q.data)/4&^7 + 8) }
+
+// tell wakes the other end if it waits and was shown something. While both run,
+// who copies a long message shows each piece and tells only of all: a sleeper on
+// the same CPU would be woken for each.
+func (e *end) tell() {
+	if e.untold {
+		e.untold = false
+		e.wake()
+	}
+}
 
 // wake wakes the other end if it waits.
 func (e *end) wake() {

@@ -254,3 +254,40 @@ func TestQueueTells(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueTellsOfPieces: an end that waits is woken for a long message, however
+// its pieces fall, though they are shown without that.
+func TestQueueTellsOfPieces(t *testing.T) {
+	const ring = 256
+	for before := range ring/8 - 1 {
+		for n := ring / 4; n < 2*ring; n += 8 {
+			s, r := testQueue(t, 56+ring)
+			if err := s.TrySend(Flush, message(8*before)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.TryReceive(); err != nil {
+				t.Fatal(err)
+			}
+			long := message(n)
+			for whole := false; !whole; {
+				if _, err := r.TryReceive(); err != ErrWouldBlock { // raises the receiver's flag
+					t.Fatalf("%d bytes at %d: %v", n, before, err)
+				}
+				r.party.latch.Reset()
+				sent := s.TrySend(Flush, long) == nil // or raises the sender's
+				if !r.party.latch.IsSet() {
+					t.Fatalf("%d bytes at %d: the receiver is not told", n, before)
+				}
+				s.party.latch.Reset()
+				got, err := r.TryReceive()
+				whole = err == nil && bytes.Equal(got, long)
+				if whole != sent {
+					t.Fatalf("%d bytes at %d: %d bytes, %v", n, before, len(got), err)
+				}
+				if !sent && !s.party.latch.IsSet() {
+					t.Fatalf("%d bytes at %d: the sender is not told", n, before)
+				}
+			}
+		}
+	}
+}

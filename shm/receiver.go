@@ -151,11 +151,18 @@ func (r *Receiver) take(n uint64) {
 	}
 }
 
+// giveBack gives back all that was taken.
 func (r *Receiver) giveBack() {
+	r.show()
+	r.tell()
+}
+
+// show is giveBack to a sender that is awake.
+func (r *Receiver) show() {
 	if total := r.total(); r.freed != total {
 		r.freed = total
 		r.read.Store(total)
-		r.wake()
+		r.untold = true
 	}
 }
 

@@ -176,7 +176,7 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 		s.move(0, len(s.data))
 		// What the receiver sees is whole multiples of 8: the ring, its free
 		// space and a frame are.
-		n := min(frame-s.done, s.room(frame-s.done), uint64(len(s.data)-s.at))
+		n := min(frame-s.done, s.room(frame-s.done), uint64(len(s.data)-s.at), s.piece())
 		if n > 0 {
 			s.put(parts, n)
 		}
@@ -190,10 +190,12 @@ func (s *Sender) send(ctx context.Context, mode FlushMode, parts [][]byte) error
 			if err := s.full(ctx); err != nil {
 				return err
 			}
+		} else if s.total()-s.seen > uint64(len(s.data))/4 {
+			s.show() // so that the receiver copies while this end does
 		}
 	}
 	s.done = 0
-	if mode == Flush || s.total()-s.seen > uint64(len(s.data))/4 {
+	if mode == Flush || s.untold || s.total()-s.seen > uint64(len(s.data))/4 {
 		s.publish()
 	}
 	s.extend(uint64(len(s.data))-(s.total()-s.freed), s.total()-s.seen, len(s.data))
@@ -262,6 +264,12 @@ func (s *Sender) put(parts [][]byte, n uint64) {
 
 // publish shows the receiver all that was written.
 func (s *Sender) publish() {
+	s.show()
+	s.tell()
+}
+
+// show is publish to a receiver that is awake.
+func (s *Sender) show() {
 	if total := s.total(); s.seen != total {
 		s.unstage()
 		if s.unfenced {
@@ -270,7 +278,7 @@ func (s *Sender) publish() {
 		}
 		s.seen = total
 		s.written.Store(total)
-		s.wake()
+		s.untold = true
 	}
 }
 

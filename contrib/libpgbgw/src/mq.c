@@ -122,7 +122,8 @@ static int attach(pgbgw_worker *w, void *memory, size_t size, enum pgbgw_mq_role
 	q->total = atomic_load(role == PGBGW_MQ_SENDER ? q->written : q->read) & ~UINT64_C(7);
 	q->seen = q->freed = q->total;
 	q->at = q->total % q->size;
-	pgi_mq_wake(q); /* it may wait for this */
+	q->untold = true; /* it may wait for this */
+	pgi_mq_tell(q);
 	*to = q;
 	return 0;
 }
@@ -203,7 +204,7 @@ int pgi_mq_usable(const pgbgw_mq *q)
 	return q->broken ? pgi_fail(EUCLEAN, "the queue is damaged") : 0;
 }
 
-void pgi_mq_wake(pgbgw_mq *q)
+static void wake(pgbgw_mq *q)
 {
 	uint64_t party;
 
@@ -218,6 +219,18 @@ void pgi_mq_wake(pgbgw_mq *q)
 	if (q->peer >= 0)
 		pgi_wake(q->hold.w, pgi_party_slot(party), q->peer);
 	POINT();
+}
+
+/*
+ * While both run, who copies a long message shows each piece and tells only of
+ * all: a sleeper on the same CPU would be woken for each.
+ */
+void pgi_mq_tell(pgbgw_mq *q)
+{
+	if (q->untold) {
+		q->untold = false;
+		wake(q);
+	}
 }
 
 /*

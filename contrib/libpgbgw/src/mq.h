@@ -20,6 +20,7 @@ struct pgbgw_mq {
 	enum pgbgw_mq_role role;
 	pgbgw_handle expected;
 	bool expects;
+	bool untold;   /* the other end may see more than when it was last woken */
 	bool greeting; /* waits for the other end to attach, and for nothing else */
 	bool broken;   /* the memory is damaged: nothing goes any more */
 	int peer;      /* the eventfd that wakes the other end, or -1 */
@@ -72,6 +73,13 @@ static inline void pgi_mq_extend(pgbgw_mq *q, uint64_t there, uint64_t untold)
 	q->limit = q->at + (n < PGBGW_MAX_MESSAGE ? n : PGBGW_MAX_MESSAGE);
 }
 
+/*
+ * How much of a message is copied before the other end is shown what was: a
+ * little more than a quarter of the ring, a multiple of 8. Both ends copy at once
+ * then.
+ */
+static inline uint64_t pgi_mq_piece(const pgbgw_mq *q) { return (q->size / 4 & ~UINT64_C(7)) + 8; }
+
 /* Goes on by n bytes, at most a turn of the ring. */
 static inline void pgi_mq_move(pgbgw_mq *q, uint64_t n)
 {
@@ -83,7 +91,7 @@ static inline void pgi_mq_move(pgbgw_mq *q, uint64_t n)
 
 int pgi_mq_broken(pgbgw_mq *q);                           /* remembers the damage, keeps the sentence of pgi_fail */
 int pgi_mq_usable(const pgbgw_mq *q);
-void pgi_mq_wake(pgbgw_mq *q);                            /* the other end, if it waits */
+void pgi_mq_tell(pgbgw_mq *q);                            /* wakes the other end, if it waits and was shown something */
 int pgi_mq_looks(const pgbgw_mq *q);                      /* of the next spin: how often */
 bool pgi_mq_found(pgbgw_mq *q, bool found);               /* what a spin came to; returns it */
 bool pgi_mq_arm_end(pgbgw_mq *q);                         /* raises the flag; whether there is no other end any more */

@@ -11,15 +11,22 @@ enum {
 	LAST_SKIP = 1024,
 };
 
-static void give_back(pgbgw_mq *q)
+/* Gives back what was taken to a sender that is awake. */
+static void show(pgbgw_mq *q)
 {
 	if (q->freed == q->total)
 		return;
 	q->freed = q->total;
 	POINT();
 	atomic_store(q->read, q->total);
+	q->untold = true;
 	POINT();
-	pgi_mq_wake(q);
+}
+
+static void give_back(pgbgw_mq *q)
+{
+	show(q);
+	pgi_mq_tell(q);
 }
 
 /* Moves on by n bytes, and gives them back once they are more than a quarter of the ring. */
@@ -144,6 +151,7 @@ static int grow(pgbgw_mq *q, uint64_t n)
 /* Copies a message together. */
 static int collect(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 {
+	const uint64_t piece = pgi_mq_piece(q);
 	int r;
 
 	while (q->have < q->length) {
@@ -157,9 +165,18 @@ static int collect(pgbgw_mq *q, void **data, size_t *n, unsigned flags)
 		left = left < part ? left : part;
 		if ((r = grow(q, left)) < 0)
 			return r;
+		while (part > piece) {
+			memcpy(q->buffer + q->have, q->ring + q->at, (size_t)piece);
+			q->have += piece;
+			left -= piece;
+			part -= piece;
+			pgi_mq_move(q, piece);
+			show(q); /* so that the sender copies while this end does */
+		}
 		memcpy(q->buffer + q->have, q->ring + q->at, (size_t)left);
 		q->have += left;
 		take(q, part);
+		pgi_mq_tell(q);
 	}
 	q->collecting = false;
 	*data = q->buffer;

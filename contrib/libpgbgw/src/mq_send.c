@@ -30,7 +30,8 @@ static void unstage(pgbgw_mq *q)
 	POINT();
 }
 
-void pgi_mq_publish(pgbgw_mq *q)
+/* Shows the receiver what was written, if it is awake. */
+static void show(pgbgw_mq *q)
 {
 	if (q->seen == q->total)
 		return;
@@ -39,8 +40,14 @@ void pgi_mq_publish(pgbgw_mq *q)
 	q->seen = q->total;
 	POINT();
 	atomic_store(q->written, q->total);
+	q->untold = true;
 	POINT();
-	pgi_mq_wake(q);
+}
+
+void pgi_mq_publish(pgbgw_mq *q)
+{
+	show(q);
+	pgi_mq_tell(q);
 }
 
 /* How many bytes are free, looking afresh only if fewer than want were. */
@@ -204,13 +211,18 @@ static int send_parts(pgbgw_mq *q, const struct iovec *v, size_t count, unsigned
 			return -EUCLEAN;
 		n = n < left ? n : left;
 		n = n < q->size - q->at ? n : q->size - q->at;
-		if (n)
-			put(q, &p, n);
-		else if ((r = full(q, flags)) < 0)
-			return r;
+		n = n < pgi_mq_piece(q) ? n : pgi_mq_piece(q);
+		if (n == 0) {
+			if ((r = full(q, flags)) < 0)
+				return r;
+			continue;
+		}
+		put(q, &p, n);
+		if (q->total - q->seen > q->size / 4)
+			show(q); /* so that the receiver copies while this end does */
 	}
 	q->done = 0;
-	if (flags & PGBGW_MQ_FLUSH || q->total - q->seen > q->size / 4)
+	if (flags & PGBGW_MQ_FLUSH || q->untold || q->total - q->seen > q->size / 4)
 		pgi_mq_publish(q);
 	pgi_mq_extend(q, q->size - (q->total - q->freed), q->total - q->seen);
 	return 0;
