@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,5 +75,40 @@ func TestBadReload(t *testing.T) {
 	s.state("two", "running")
 	if m, _ := s.client.Manager(s.ctx()); m.ConfigurationState != "ok" {
 		t.Errorf("the configuration is %q", m.ConfigurationState)
+	}
+}
+
+// TestReloadNotApplied: a configuration without a mistake that cannot be made to
+// hold changes nothing either, and everybody hears of it.
+func TestReloadNotApplied(t *testing.T) {
+	s := start(t, startBus(t), map[string]string{"workers.d/10.hcl": sleeper("one", "")})
+	one := s.state("one", "running")
+	settings := filepath.Join(s.dir, "run", "settings")
+	if err := errors.Join(os.Rename(settings, settings+".kept"), os.Mkdir(settings, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.file("pg-bgw.hcl", "max_worker_processes = 300\nsegment \"new\" {}\n")
+	s.file("workers.d/20.hcl", sleeper("two", ""))
+	if err := s.client.Reload(s.ctx()); err == nil || !strings.Contains(err.Error(), "settings") {
+		t.Fatalf("reload says %v", err)
+	}
+	s.until("STATUS=1 of 1 workers running; reload failed: cannot write the modules' settings")
+	m, err := s.client.Manager(s.ctx())
+	if err != nil || m.MaxWorkerProcesses != 128 || m.Workers != 1 || !strings.Contains(m.ConfigurationState, "settings") {
+		t.Errorf("the manager object says %+v, %v", m, err)
+	}
+	if _, err := s.client.SharedMemory(s.ctx(), "new"); !dbusapi.IsError(err, dbusapi.ErrorInvalidArgs) {
+		t.Errorf("a segment of what does not hold: %v", err)
+	}
+	if err := os.Remove(settings); err != nil {
+		t.Fatal(err)
+	}
+	s.again(true)
+	s.state("two", "running")
+	if m, err := s.client.Manager(s.ctx()); err != nil || m.MaxWorkerProcesses != 300 || m.ConfigurationState != "ok" {
+		t.Errorf("the manager object says %+v, %v", m, err)
+	}
+	if w := s.worker("one"); w.MainPID != one.MainPID {
+		t.Error("an unchanged worker was restarted")
 	}
 }

@@ -58,20 +58,29 @@ func (m *modules) writeSettings(c *config.Config) error {
 		return fmt.Errorf("cannot write the modules' settings: %w", err)
 	}
 	defer f.Close()
-	if err := replaceSettings(f, data); err != nil {
+	err = f.Truncate(settingsSize) // a map beyond the end of a file is a trap
+	if err == nil {
+		err = replaceSettings(f, data)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write the modules' settings: %w", err)
 	}
 	return nil
 }
 
-func replaceSettings(f *os.File, data []byte) error {
+// replaceSettings writes data over what f has, or leaves that.
+func replaceSettings(f interface {
+	io.ReaderAt
+	io.WriterAt
+}, data []byte) error {
 	old := make([]byte, len(data))
-	if n, _ := f.ReadAt(old, 0); n == len(data) && bytes.Equal(old, data) {
+	n, _ := f.ReadAt(old, 0)
+	if bytes.Equal(old[:n], data) {
 		return nil
 	}
-	if err := f.Truncate(settingsSize); err != nil { // a map beyond the end of a file is a trap
-		return err
+	written, err := f.WriteAt(data, 0)
+	if err != nil {
+		_, _ = f.WriteAt(old[:min(n, written)], 0) // where there was room a moment ago
 	}
-	_, err := f.WriteAt(data, 0)
 	return err
 }

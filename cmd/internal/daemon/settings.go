@@ -57,12 +57,14 @@ func (d *Daemon) load() (*config.Config, error) {
 	return c, nil
 }
 
-// apply makes c what holds. What can fail comes first, and then nothing has changed.
+// apply makes c what holds. What can fail comes first, and then nothing has changed;
+// in a shutdown, which ends every worker, it does not matter what has.
 func (d *Daemon) apply(c *config.Config) (supervise.ReloadResult, error) {
-	if err := d.modules.writeSettings(c); err != nil {
+	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
 		return supervise.ReloadResult{}, err
 	}
-	if err := d.slots.SetMax(c.Settings.MaxWorkerProcesses); err != nil {
+	if err := d.modules.writeSettings(c); err != nil {
+		_ = d.slots.SetMax(d.config().Settings.MaxWorkerProcesses) // which it was
 		return supervise.ReloadResult{}, err
 	}
 	d.segments.configure(c.Segments)
@@ -144,15 +146,13 @@ func (d *Daemon) reload(ctx context.Context) error {
 	}()
 	c, err := d.load()
 	if err != nil {
-		d.outcome.Store(&reloadOutcome{text: "reload failed: " + firstLine(err), at: time.Now(), failed: true})
-		d.sendStatus()
-		d.log.Error("reload failed, the old configuration holds:\n"+err.Error(), journal.Event(journal.ReloadFailed))
+		d.reloadFailed(err)
 		return dbusapi.Errorf(dbusapi.ErrorConfigurationInvalid, "%v", err)
 	}
 	r, err := d.apply(c)
 	if err != nil {
 		if !errors.Is(err, supervise.ErrShuttingDown) { // an end has overtaken it: there is nothing to mend
-			d.log.Error("reload failed", "error", err, journal.Event(journal.ReloadFailed))
+			d.reloadFailed(err)
 		}
 		return busError(err)
 	}
@@ -161,6 +161,12 @@ func (d *Daemon) reload(ctx context.Context) error {
 	d.log.Log(d.ctx, journal.LevelNotice, "reloaded: "+r.String(), journal.Event(journal.ReloadDone))
 	d.sendStatus()
 	return nil
+}
+
+func (d *Daemon) reloadFailed(err error) {
+	d.outcome.Store(&reloadOutcome{text: "reload failed: " + firstLine(err), at: time.Now(), failed: true})
+	d.sendStatus()
+	d.log.Error("reload failed, the old configuration holds:\n"+err.Error(), journal.Event(journal.ReloadFailed))
 }
 
 // reloadOutcome is how the newest load went.
