@@ -39,29 +39,36 @@ func (m *modules) retired(segment string, incarnation uint64) {
 // keep has a segment's launcher started, if it should have one; where that
 // fails, it says so, and goes on trying in the background.
 func (m *modules) keep(segment string) {
-	err := m.try(segment)
-	if err == nil {
-		return
-	}
-	m.daemon.log.Error("cannot load the modules", "segment", segment, "error", err)
 	m.mu.Lock()
-	tries := m.keeping[segment]
-	m.keeping[segment] = true
+	err := m.try(segment)
+	begin := err != nil && !m.keeping[segment]
+	if begin {
+		m.keeping[segment] = true
+	}
 	m.mu.Unlock()
-	if !tries {
-		go func() {
-			again(m.daemon.ctx, func() bool { return m.try(segment) == nil })
-			m.mu.Lock()
-			delete(m.keeping, segment)
-			m.mu.Unlock()
-		}()
+	if err != nil {
+		m.daemon.log.Error("cannot load the modules", "segment", segment, "error", err)
+	}
+	if begin {
+		go again(m.daemon.ctx, func() bool { return m.retry(segment) })
 	}
 }
 
-// try starts a segment's launcher unless it runs, or is not wanted any more.
-func (m *modules) try(segment string) error {
+// retry reports that nobody needs to try any more. Who finds out and who says so
+// is one step: a failure after it begins anew.
+func (m *modules) retry(segment string) bool {
 	m.mu.Lock()
-	defer m.mu.Unlock() // to the end: what is wanted is what is done
+	defer m.mu.Unlock()
+	done := m.try(segment) == nil
+	if done {
+		delete(m.keeping, segment)
+	}
+	return done
+}
+
+// try starts a segment's launcher unless it runs, or is not wanted any more. m.mu
+// is held all the time: what is wanted is what is done.
+func (m *modules) try(segment string) error {
 	preload := segment == moduleSegment && len(m.daemon.config().Settings.SharedPreloadLibraries) > 0
 	if m.closed || !preload && m.hosts[segment] == nil {
 		return nil
