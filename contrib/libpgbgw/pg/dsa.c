@@ -232,8 +232,8 @@ dsa_handle dsa_get_handle(dsa_area *area)
 	return area->control->handle;
 }
 
-/* sweep detaches from segments that others have given back; under the lock. */
-static void sweep(dsa_area *area)
+/* area_sweep detaches from segments that others have given back; under the lock. */
+void area_sweep(dsa_area *area)
 {
 	uint32 freed = pg_atomic_read_u32(&area->control->freed);
 
@@ -281,13 +281,13 @@ static char *base(dsa_area *area, uint32 segment)
 
 void *area_address(dsa_area *area, dsa_pointer p)
 {
-	sweep(area);
+	area_sweep(area);
 	return base(area, AREA_SEGMENT(p)) + AREA_OFFSET(p);
 }
 
 struct pages *area_pages(dsa_area *area, uint32 segment)
 {
-	sweep(area);
+	area_sweep(area);
 	return (struct pages *)(base(area, segment) + (segment == 0 ? head : 0));
 }
 

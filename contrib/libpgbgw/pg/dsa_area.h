@@ -66,6 +66,9 @@ extern bool pages_find(const struct pages *p, Size offset, uint32 *at, bool *spa
 /* dsa.c: the pages of a segment, which is mapped for that; under the lock. */
 extern struct pages *area_pages(dsa_area *area, uint32 segment);
 
+/* dsa.c: segments that others have given back are not kept mapped here; under the lock. */
+extern void area_sweep(dsa_area *area);
+
 /* dsa.c: a mapping is of the area's owner, not of who first needs it. */
 extern void area_own(const dsa_area *area, dsm_segment *segment);
 

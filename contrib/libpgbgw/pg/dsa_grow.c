@@ -38,6 +38,7 @@ static uint32 grow(dsa_area *area, uint32 n)
 	dsm_segment *s;
 	Size size;
 
+	area_sweep(area); /* what was mapped in the new one's place */
 	while (i < AREA_SEGMENTS && c->segments[i].size > 0)
 		i++;
 	if (i == AREA_SEGMENTS || (size = size_of_next(c, i, n)) == 0)
@@ -98,7 +99,8 @@ static void drop(dsa_area *area, uint32 segment)
 	memset(&c->segments[segment], 0, sizeof c->segments[segment]);
 	pg_atomic_fetch_add_u32(&c->freed, 1);
 	dsm_unpin_segment(handle);
-	dsm_detach(area->maps[segment].segment);
+	if (area->maps[segment].segment) /* else nothing of it was needed here */
+		dsm_detach(area->maps[segment].segment);
 	memset(&area->maps[segment], 0, sizeof area->maps[segment]);
 }
 

@@ -197,6 +197,8 @@ void bgw_spi_child_main(Datum arg)
 		add_to_named();
 	else if (strcmp(what, "table") == 0)
 		count_in_table(arg);
+	else if (strcmp(what, "free") == 0)
+		free_piece(arg);
 	else if (strcmp(what, "count") == 0)
 		count(DatumGetInt32(arg));
 	else if (strcmp(what, "partition") == 0)

@@ -65,6 +65,9 @@ extern void add_to_named(void);
 /* probe_areas.c: counts all keys in the table of the area. */
 extern void count_in_table(Datum arg);
 
+/* probe_areas.c: frees the piece of the area that shared->table points to. */
+extern void free_piece(Datum arg);
+
 /* child.c: attaches to both queues of a segment; makes one with queues of so many bytes, and attaches to them. */
 extern void open_queues(dsm_segment *seg, shm_mq_handle **there, shm_mq_handle **back, bool child);
 extern dsm_segment *make_queues(Size size, shm_mq_handle **there, shm_mq_handle **back);

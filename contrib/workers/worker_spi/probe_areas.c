@@ -145,6 +145,57 @@ static void probe_life(int tranche)
 	dsa_detach(area);
 }
 
+void free_piece(Datum arg)
+{
+	dsa_area *a = dsa_attach(DatumGetUInt32(arg));
+
+	dsa_free(a, (dsa_pointer)shared->table);
+	dsa_detach(a);
+}
+
+/* shared_mappings counts what this process has of memory that it shares. */
+static int shared_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[1024];
+	int n = 0;
+
+	while (maps && fgets(line, sizeof line, maps))
+		n += strstr(line, " rw-s ") != NULL;
+	if (maps)
+		fclose(maps);
+	return n;
+}
+
+/* What others free is not kept here, nor is it needed here to be given back. */
+static void probe_given_back(int tranche)
+{
+	int before = 0;
+	dsa_pointer p;
+
+	area = dsa_create(tranche);
+	handle = dsa_get_handle(area);
+	for (int i = 0; i < 5; i++) {
+		p = dsa_allocate(area, 6000000);
+		memset(dsa_get_address(area, p), i, 6000000);
+		if (i == 1)
+			before = shared_mappings();
+		NOTE(shared->table = p);
+		(void)WaitForBackgroundWorkerShutdown(child("free", UInt32GetDatum(handle), BGW_NEVER_RESTART));
+	}
+	p = dsa_allocate(area, 6000000);
+	saw("mappings", "%d more", shared_mappings() - before);
+	dsa_free(area, p);
+	dsa_free(area, dsa_allocate(area, 2000000));
+	dsa_pin(area);
+	dsa_detach(area);
+	attach();
+	dsa_trim(area);
+	saw("trimmed", "%d", DsaPointerIsValid(dsa_allocate(area, 2000000)));
+	dsa_unpin(area);
+	dsa_detach(area);
+}
+
 static void probe_place(int tranche)
 {
 	Size size = dsa_minimum_size() + 100000;
@@ -273,5 +324,6 @@ void probe_areas(void)
 	probe_table(tranche);
 	probe_limits();
 	probe_life(tranche);
+	probe_given_back(tranche);
 	probe_place(tranche);
 }
