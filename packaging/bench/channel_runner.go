@@ -222,6 +222,7 @@ func (r *channelRunner) report(w io.Writer) {
 	printGoals(w, channelGoals(), r.results, "")
 	fmt.Fprintf(w, "\nHow they were measured\n")
 	fmt.Fprintf(w, "  Two processes, not pinned, copy on both sides and sleep when they must; round trips have a processor each.\n")
+	fmt.Fprintf(w, "  A wake-up has both on one processor; who wakes sleeps until the other has run, without a timer.\n")
 	fmt.Fprintf(w, "  pg-bgw: %s\n", r.ours.way.note())
 	fmt.Fprintf(w, "  shm_mq: PostgreSQL's, in two background workers, by an extension of ours; each published is force_flush.\n")
 	fmt.Fprintf(w, "  The pipe holds 1 MiB. The Go channel is within one process and passes the numbers of buffers: a hint, no peer.\n")

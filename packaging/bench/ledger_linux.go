@@ -18,6 +18,7 @@ const (
 	ledgerRecords = 2048
 
 	futexWaitOp = 0 // FUTEX_WAIT of linux/futex.h, between processes
+	futexWakeOp = 1 // FUTEX_WAKE
 )
 
 type ledgerRecord struct {

@@ -235,10 +235,10 @@ func (m *queueMember) pin(_ string, n []int) ([]int64, error) {
 
 // wakes is what the two ends of a measurement of wake-ups share.
 type wakes struct {
-	set  atomic.Uint64 // how often the latch was set
-	_    [15]uint64
-	seen atomic.Uint64 // how often that was noticed
-	_    [15]uint64
+	set  atomic.Uint32 // how often the latch was set
+	_    [31]uint32
+	seen atomic.Uint32 // how often that was noticed, a futex
+	_    [31]uint32
 	when atomic.Int64 // when it was set last, by a clock that both have
 }
 
@@ -253,7 +253,10 @@ func (m *queueMember) wakes() (*wakes, error) {
 // wakeGap is the time between two wake-ups, so that who is woken sleeps.
 const wakeGap = 100 * time.Microsecond
 
-// latchPing SLOT N sets the latch of a slot, again and again.
+// latchPing SLOT N sets the latch of a slot, again and again, and sleeps each
+// time until that was noticed. It does so without a timer: the scheduler lets
+// who sets go on until it sleeps, about every other time, and setting a timer
+// would be a part of such a wake-up, on a virtual machine the greater one.
 func (m *queueMember) latchPing(_ string, n []int) ([]int64, error) {
 	s, err := m.wakes()
 	if err != nil {
@@ -265,16 +268,14 @@ func (m *queueMember) latchPing(_ string, n []int) ([]int64, error) {
 	}
 	defer peer.Close()
 	for range n[1] {
-		for {
-			nap(wakeGap)
-			if s.seen.Load() == s.set.Load() {
-				break
-			}
-		}
+		nap(wakeGap)
 		s.when.Store(time.Now().UnixNano())
-		s.set.Add(1)
+		before := s.set.Add(1) - 1
 		if err := peer.Set(); err != nil {
 			return nil, err
+		}
+		for s.seen.Load() == before {
+			futex(&s.seen, futexWaitOp, before)
 		}
 	}
 	return nil, nil
@@ -285,6 +286,11 @@ func (m *queueMember) latchPing(_ string, n []int) ([]int64, error) {
 func nap(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+}
+
+// futex sleeps, or wakes, as a program in C does: see nap.
+func futex(word *atomic.Uint32, op int, value uint32) {
+	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), uintptr(op), uintptr(value), 0, 0, 0)
 }
 
 // latchPong N waits for its latch; the answer is the median in ns of the times
@@ -307,6 +313,7 @@ func (m *queueMember) latchPong(_ string, n []int) ([]int64, error) {
 		}
 		ns[i] = time.Now().UnixNano() - s.when.Load()
 		s.seen.Add(1)
+		futex(&s.seen, futexWakeOp, 1)
 	}
 	slices.Sort(ns)
 	return []int64{ns[len(ns)/2]}, nil

@@ -134,7 +134,8 @@ smaller(const void *a, const void *b)
 }
 
 /* Wakes the other process after a while, so that it sleeps, from the same
- * processor. The other one has the median of the times until it runs. */
+ * processor, and sleeps until that has noticed. The other one has the median of
+ * the times until it runs. */
 static void
 futexes(long n)
 {
@@ -150,7 +151,7 @@ futexes(long n)
 		for (uint32_t i = 0; i < (uint32_t)n; i++) {
 			sleep_on(&shared->forth, i);
 			ns[i] = now() - shared->begun;
-			atomic_store(&shared->back, i + 1);
+			wake(&shared->back);
 		}
 		qsort(ns, (size_t)n, sizeof *ns, smaller);
 		printf("%llu\n", (unsigned long long)ns[n / 2]);
@@ -158,11 +159,10 @@ futexes(long n)
 		_exit(0);
 	}
 	for (uint32_t i = 0; i < (uint32_t)n; i++) {
-		do
-			nanosleep(&gap, NULL);
-		while (atomic_load(&shared->back) != i);
+		nanosleep(&gap, NULL);
 		shared->begun = now();
 		wake(&shared->forth);
+		sleep_on(&shared->back, i);
 	}
 	waitpid(pid, NULL, 0);
 	free(ns);
