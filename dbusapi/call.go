@@ -19,8 +19,14 @@ type call struct {
 // take begins a call. It is called on the goroutine that reads the bus, so it only admits: the rest has a goroutine
 // to itself, and no method waits for another.
 func (s *session) take(h head, body []byte) *Error {
+	s.underway.Add(1)
+	if s.leaving.Load() {
+		s.settle()
+		return nil // the bus says that the service has ended
+	}
 	p, fresh, e := s.admit(h.sender)
 	if e != nil {
+		s.settle()
 		return e
 	}
 	c := &call{head: h, session: s, peer: p, fresh: fresh, body: string(body)}
@@ -41,6 +47,7 @@ func (s *session) serve(c *call) {
 		results, err := c.guard(c.fresh)
 		s.leave(c.peer) // before the answer: who has it may call again
 		c.answer(results, err)
+		s.settle()
 		if s.resting.Add(1) > maxResting {
 			s.resting.Add(-1)
 			return

@@ -3,6 +3,7 @@ package dbusapi
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,86 @@ func TestDaemonGone(t *testing.T) {
 	if e := receive(t, events, "event"); e.Kind != EventNew || e.Handle != (Handle{7, 7}) {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// TestCloseAnswers: a call that is under way when the daemon leaves the bus is answered; one that comes then is not
+// carried out, and a wait is cut off.
+func TestCloseAnswers(t *testing.T) {
+	b := newBus(t, 0)
+	s, f := b.serve(Options{})
+	h, w := f.put(full(Handle{1, 2})).Handle, f.put(waiting(Handle{2, 2})).Handle
+	under, release := make(chan struct{}), make(chan struct{})
+	f.hook(func(_ context.Context, method string) error {
+		if method == "Terminate" {
+			under <- struct{}{}
+			<-release
+		}
+		return nil
+	})
+	c := b.client()
+	waits := startWaits(t, f, 1, func(ctx context.Context) waitResult {
+		status, pid, err := c.WaitForBackgroundWorkerStartup(ctx, w)
+		return waitResult{status, pid, err}
+	})
+	done, closed := make(chan error, 1), make(chan error, 1)
+	go func() { done <- c.Terminate(testContext(t), h) }()
+	receive(t, under, "the call")
+	sess := s.session.Load()
+	go func() { closed <- s.Close(testContext(t)) }()
+	for !sess.leaving.Load() {
+		runtime.Gosched()
+	}
+	late := make(chan error, 1)
+	go func() { late <- c.Stop(testContext(t), h) }()
+	select {
+	case err := <-closed:
+		t.Fatalf("it has left before it has answered: %v", err)
+	case err := <-done:
+		t.Fatalf("an answer before it was done: %v", err)
+	default:
+	}
+	close(release)
+	if err := receive(t, done, "answer"); err != nil {
+		t.Errorf("the call got %v", err)
+	}
+	if err := receive(t, closed, "Close"); err != nil {
+		t.Error(err)
+	}
+	if err := receive(t, late, "answer"); err == nil {
+		t.Error("a later call was answered as if it was done")
+	}
+	if last, _ := f.last(); !strings.HasPrefix(last, "Terminate") {
+		t.Errorf("a later call was carried out: %s", last)
+	}
+	if got := receive(t, waits, "the wait's end"); got.status != StatusPostmasterDied {
+		t.Errorf("the wait got %+v", got)
+	}
+}
+
+// TestCloseIsBounded: a call that lasts holds Close up as long as its ctx, and no longer.
+func TestCloseIsBounded(t *testing.T) {
+	b := newBus(t, 0)
+	s, f := b.serve(Options{})
+	h := f.put(full(Handle{1, 2})).Handle
+	under := make(chan struct{})
+	f.hook(func(ctx context.Context, method string) error {
+		if method == "Terminate" {
+			under <- struct{}{}
+			<-ctx.Done()
+		}
+		return nil
+	})
+	go func() { _ = b.client().Terminate(testContext(t), h) }()
+	receive(t, under, "the call")
+	sess := s.session.Load()
+	ctx, cancel := context.WithCancel(testContext(t))
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(ctx) }()
+	for !sess.leaving.Load() {
+		runtime.Gosched()
+	}
+	cancel()
+	receive(t, closed, "Close")
 }
 
 // TestHungBus: a broker that does not read holds nobody up: publishing returns, and so does Close.

@@ -101,10 +101,12 @@ func (s *session) beginWait(p *peer) error {
 		return Errorf(ErrorLimitsExceeded, "%d waits of this connection are under way, the limit", maxWaits)
 	}
 	p.waits++
+	s.settle()
 	return nil
 }
 
 func (s *session) endWait(p *peer) {
+	s.underway.Add(1)
 	s.mu.Lock()
 	p.waits--
 	s.mu.Unlock()

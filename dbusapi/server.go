@@ -89,8 +89,8 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close sends what was published before, until ctx ends, then gives the name back and leaves the bus. Calls under way
-// are cut off. The Backend hears of no BusLost. Close of a Server that is not started does nothing.
+// Close sends what was published before and answers the calls under way, until ctx ends, then gives the name back and
+// leaves the bus. Waits, and what is not done by then, are cut off. The Backend hears of no BusLost. Close of a Server that is not started does nothing.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	cancel, done := s.cancel, s.done
@@ -100,7 +100,9 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	var err error
 	if sess := s.session.Load(); sess != nil {
-		err = sess.flush(ctx)
+		err = sess.flush(ctx) // first: a call may last
+		sess.drain(ctx)
+		err = errors.Join(err, sess.flush(ctx))
 	}
 	cancel()
 	<-done

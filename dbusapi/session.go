@@ -29,6 +29,10 @@ type session struct {
 	calls   chan *call // to a goroutine that rests
 	resting atomic.Int32
 
+	leaving  atomic.Bool   // no further call is carried out
+	underway atomic.Int64  // calls that were taken and not answered, without waits
+	answered chan struct{} // has room for one: of a leaving session, none is under way
+
 	mu          sync.Mutex
 	peers       map[string]*peer
 	callsPerUID map[uint32]int
@@ -43,6 +47,7 @@ func (s *Server) newSession(ctx context.Context) (*session, error) {
 	sess := &session{
 		server: s, ready: make(chan struct{}), out: newQueue(maxOutbox), gone: newQueue(math.MaxInt),
 		peers: map[string]*peer{}, callsPerUID: map[uint32]int{}, calls: make(chan *call),
+		answered: make(chan struct{}, 1),
 	}
 	sess.ctx, sess.cancel = context.WithCancel(context.Background())
 	defer close(sess.ready)
@@ -106,6 +111,31 @@ func (s *session) flush(ctx context.Context) error {
 		return nil // nobody is there to be told
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// settle counts a call under way less.
+func (s *session) settle() {
+	if s.underway.Add(-1) == 0 && s.leaving.Load() {
+		select {
+		case s.answered <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// drain carries out no further call, and waits until those under way are answered. It does not wait for waits, which would
+// last: who waits is told that the service has ended, which is an answer, too.
+func (s *session) drain(ctx context.Context) {
+	s.leaving.Store(true)
+	for s.underway.Load() > 0 {
+		select {
+		case <-s.answered:
+		case <-s.ctx.Done():
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
