@@ -33,7 +33,9 @@ thread at a time may wait (for the latch, a queue, a lock or a condition
 variable): another one gets an error.
 
 A process that was forked from a worker (os.fork, multiprocessing) is no worker:
-it must not use what its parent opened.
+what its parent opened raises errors there, or does nothing, so that a child that
+leaves a "with" block does not detach its parent or release its parent's lock. Only
+the memory itself it still has.
 """
 
 from ._atomic import NoAtomics

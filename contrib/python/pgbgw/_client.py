@@ -33,9 +33,17 @@ class Client:
             self._broken = self._broken or Error("worker is closed")
             self._socket.close()
 
+    def forked(self):
+        """In a child of fork(2): nothing is said in the parent's name. Another
+        thread may have held the lock, and is not here to give it back."""
+        self._lock = threading.RLock()
+        self._broken = Error("this process was forked from the worker")
+
     def tell(self, record):
         """Sends a request whose answer nobody waits for; it may be lost."""
         with self._lock:
+            if self._broken:
+                return
             self._last += 1
             record.id = self._last
             timeout = self._socket.gettimeout()

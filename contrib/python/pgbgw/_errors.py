@@ -65,3 +65,6 @@ class Refused(Error):
         self.request = request
         self.errno = errno
         self.reason = reason
+
+    def __reduce__(self):
+        return Refused, (self.request, self.errno, self.reason)

@@ -56,12 +56,14 @@ class Latch:
 
     def fileno(self):
         """Readable when the latch is set, for select and the like; call
-        is_set() then."""
+        is_set() then. -1 once the worker is closed."""
         return self.fd
 
     def set(self):
-        """Sets the latch; signal handlers may call it."""
-        ring(self.fd)
+        """Sets the latch; signal handlers may call it, also after the worker
+        was closed, when it does nothing."""
+        if (fd := self.fd) >= 0:
+            ring(fd)
 
     def reset(self):
         """Makes the latch not set. What is looked at after it was written
@@ -78,6 +80,7 @@ class Latch:
         have passed (None: for ever; 0: only looks), and returns the Event. The
         latch stays set: see reset. A signal whose handler raises ends it with
         that exception; others do not."""
+        self._use()
         if self._is_set:
             return Event.LATCH_SET
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -94,6 +97,15 @@ class Latch:
             raise SupervisorDied("the supervisor died")
         return event is Event.LATCH_SET
 
+    def leave(self):
+        """Ends the use of the descriptor, whose number may be another file's
+        soon; it is closed by who calls this."""
+        self.fd = -1
+
+    def _use(self):
+        if self.fd < 0:
+            raise Error("the latch is closed, or that of the process which this one was forked from")
+
     def _alone(self):
         if not self._waiting.acquire(blocking=False):
             raise Error("cannot wait: another thread already does")
@@ -101,6 +113,7 @@ class Latch:
 
     def _sleep(self, deadline):
         while True:
+            self._use()
             left = None if deadline is None else min(_LONGEST, max(0, deadline - time.monotonic()))
             ready = dict(self._poll.poll(None if left is None else -(-left * 1000 // 1)))
             if self.fd in ready and self._drain():
@@ -111,6 +124,7 @@ class Latch:
                 return Event.TIMEOUT
 
     def _drain(self):
+        self._use()
         try:
             os.read(self.fd, 8)
         except BlockingIOError:

@@ -7,6 +7,9 @@ from ._errors import Error, Timeout
 from ._latch import ring
 
 
+_NOBODY = 1 << 63  # a party word without a slot
+
+
 class Party:
     """word is this process's party word; ask(slot) gives a latch's eventfd."""
 
@@ -36,7 +39,9 @@ class Party:
             self.latch.set()
             return
         if slot not in self._bells:
-            self._bells[slot] = self._ask(slot)
+            fd = self._ask(slot)
+            if self._bells.setdefault(slot, fd) != fd:
+                os.close(fd)  # another thread asked as well
         ring(self._bells[slot])
 
     def sleep(self, done, deadline):
@@ -50,7 +55,7 @@ class Party:
 
     def end_in(self, memory):
         """Gives up what this process holds in some memory."""
-        for h in [h for h in self.holds if memory.contains(h.memory)]:
+        for h in [h for h in self.holds.copy() if memory.contains(h.memory)]:
             self.holds.discard(h)
             h.abandon()
 
@@ -58,6 +63,14 @@ class Party:
         holds, self.holds = self.holds, set()
         for h in holds:
             h.abandon()
+
+    def forked(self):
+        """In a child of fork(2): nothing that the process holds is the child's,
+        and its word is nobody's."""
+        self.word = _NOBODY
+        holds, self.holds = self.holds, set()
+        for h in holds:
+            h._gone = True
 
     def close(self):
         for fd in self._bells.values():

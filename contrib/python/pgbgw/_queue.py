@@ -1,4 +1,9 @@
-"""A one-way channel of messages in shared memory: PostgreSQL's shm_mq."""
+"""A one-way channel of messages in shared memory: PostgreSQL's shm_mq.
+
+A signal handler may raise between any two instructions. So how far a message has
+got follows from one number, the total: the bytes that are copied come first, and
+the total after them; who comes again copies the same bytes once more.
+"""
 
 import struct
 
@@ -179,8 +184,7 @@ class Sender(_End):
         super().__init__(queue, queue._sender, queue._receiver, _SENDER_WAITS, _RECEIVER_WAITS)
         self._total = queue._written.load()
         self._seen = self._freed = self._total
-        self._frame = None  # the rest of a frame that is sent in part
-        self._pending = 0   # and its message's length
+        self._frame = None  # one that is sent in part: its bytes, its message's length, the total before it
 
     def send(self, message, flush=True, timeout=None):
         """Sends one message, a bytes-like object of at most MAX_MESSAGE bytes,
@@ -191,8 +195,9 @@ class Sender(_End):
         flush() or detach().
 
         Detached if the receiver has detached or ended, or will never attach
-        (BGW-149, BGW-150). After Timeout or WouldBlock the message is sent in
-        part: repeat the same call, or detach; another length is Unfinished."""
+        (BGW-149, BGW-150). After Timeout, WouldBlock or what a signal handler
+        raises the message may be sent in part: repeat the same call, or detach;
+        another length is Unfinished."""
         deadline = deadline_of(timeout)
         self._send(message, flush, lambda: self._sleep(self._has_room, deadline))
 
@@ -223,12 +228,12 @@ class Sender(_End):
         if self._is_detached():
             raise Detached("the queue is detached")
         if self._frame is None:
-            self._frame, self._pending = memoryview(_LENGTH.pack(size) + view + bytes(-size % 8)), size
-        elif size != self._pending:
-            raise Unfinished(f"cannot send message of {size} bytes: another one of {self._pending} is unfinished")
-        while len(self._frame):
-            n = self._put()
-            if n == 0 and len(self._frame):
+            self._frame = memoryview(_LENGTH.pack(size) + view + bytes(-size % 8)), size, self._total
+        frame, pending, begin = self._frame
+        if size != pending:
+            raise Unfinished(f"cannot send message of {size} bytes: another one of {pending} is unfinished")
+        while self._total - begin < len(frame):
+            if self._put(frame[self._total - begin:]) == 0:
                 self._publish()
                 full()
                 if self._is_detached():
@@ -237,12 +242,11 @@ class Sender(_End):
         if flush or self._total - self._seen > self._size // 4:
             self._publish()
 
-    def _put(self):
+    def _put(self, rest):
         """Writes what there is room for in one piece."""
         at = self._total % self._size
-        n = min(len(self._frame), self._room(len(self._frame)), self._size - at)
-        self._ring[at:at + n] = self._frame[:n]
-        self._frame = self._frame[n:]
+        n = min(len(rest), self._room(len(rest)), self._size - at)
+        self._ring[at:at + n] = rest[:n]
         self._total += n
         return n
 
@@ -261,9 +265,9 @@ class Sender(_End):
 
     def _publish(self):
         if self._seen != self._total:
-            self._seen = self._total
             self._q._written.store(self._total)
             self._wake()
+            self._seen = self._total
 
 
 class Receiver(_End):
@@ -273,14 +277,14 @@ class Receiver(_End):
         super().__init__(queue, queue._receiver, queue._sender, _RECEIVER_WAITS, _SENDER_WAITS)
         self._total = queue._read.load()
         self._freed = self._seen = self._total
-        self._buffer = None  # of a message that is collected
-        self._length = 0
+        self._message = None  # one that is collected: its length, its bytes, the total behind its length word
 
     def receive(self, timeout=None):
         """Returns the next message as bytes, and waits for it, no longer than
         so many seconds (None: for ever). Detached after the last whole message
         of a sender that has detached or ended, or if none will ever attach
-        (BGW-148, BGW-150)."""
+        (BGW-148, BGW-150). What a signal handler raises loses nothing but a
+        message that was about to be returned."""
         deadline = deadline_of(timeout)
         return self._receive(lambda want: self._sleep(lambda: self._is_there(want), deadline))
 
@@ -302,22 +306,25 @@ class Receiver(_End):
             raise self._broken
         if self._gone:
             raise Detached("the queue is detached")
-        if self._buffer is None:
+        if self._message is None:
             self._await(8, empty)
             at = self._total % self._size
             length, = _LENGTH.unpack_from(self._ring, at)
             if length > MAX_MESSAGE:
                 self._fail(f"a message of {length} bytes")
+            self._message = length, bytearray(), self._total + 8
+        length, buffer, begin = self._message
+        if self._total < begin:
             self._take(8)
-            self._length, self._buffer = length, bytearray()
-        while len(self._buffer) < self._length:
+        while (have := self._total - begin) < length:
             self._await(8, empty)
             at = self._total % self._size
-            left = self._length - len(self._buffer)
+            left = length - have
             n = min(left + -left % 8, self._seen - self._total, self._size - at)
-            self._buffer += self._ring[at:at + min(n, left)]
+            buffer[have:] = self._ring[at:at + min(n, left)]
             self._take(n)
-        message, self._buffer = bytes(self._buffer), None
+        message = bytes(buffer)
+        self._message = None
         return message
 
     def _take(self, n):
@@ -327,9 +334,9 @@ class Receiver(_End):
 
     def _give_back(self):
         if self._freed != self._total:
-            self._freed = self._total
             self._q._read.store(self._total)
             self._wake()
+            self._freed = self._total
 
     def _await(self, want, empty):
         while self._seen - self._total < want:

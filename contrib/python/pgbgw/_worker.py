@@ -4,6 +4,7 @@ import fcntl
 import math
 import os
 import stat
+import weakref
 
 from . import _atomic, _environment, _latch, control
 from ._barrier import Barrier
@@ -26,12 +27,30 @@ _DESCRIPTORS = ("segment", "slots", "control", "death", "latch")
 
 _LIBRARY = "pgbgw (Python) 1.0"
 
+_workers = weakref.WeakSet()
+
+
+def _forked():
+    for w in _workers:
+        w._forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _bytes(value):
+    try:
+        return bytes(memoryview(value))
+    except TypeError:
+        raise Error(f"cannot register: extra is {value!r}, it should be bytes") from None
+
+
 # Keys of a definition, by the names of register's arguments, and how each is sent.
 _KEYS = {
     "name": ("Name", str), "type": ("Type", str), "flags": ("Flags", list), "start_time": ("StartTime", str),
     "restart_time": ("RestartTime", control.Signed), "library_name": ("LibraryName", str),
     "function_name": ("FunctionName", str), "command": ("Command", list), "main_arg": ("MainArg", control.Unsigned),
-    "extra": ("Extra", bytes), "notify_pid": ("NotifyPid", control.Unsigned), "database": ("Database", str),
+    "extra": ("Extra", _bytes), "notify_pid": ("NotifyPid", control.Unsigned), "database": ("Database", str),
     "role": ("Role", str), "environment": ("Environment", list), "segment": ("Segment", str),
     "server": ("Server", str),
     "kill_signal": ("KillSignal", str), "stop_with_owner": ("StopWithOwner", control.Unsigned),
@@ -62,8 +81,18 @@ class Worker:
             event = self._fds["latch"] = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         #: The own latch (MyLatch).
         self.latch = _latch.Latch(event, self._fds.get("death", -1))
+        _workers.add(self)
         if self._client:
             self._client.tell(control.Record(control.Type.HELLO, text=_LIBRARY))
+
+    def _forked(self):
+        """In a child of fork(2), which is no worker: see the package."""
+        self._attached = False
+        self.latch.leave()
+        if self._party:
+            self._party.forked()
+        if self._client:
+            self._client.forked()
 
     def __enter__(self):
         return self
@@ -86,6 +115,7 @@ class Worker:
         crash, which ends all attached workers of the segment. Refused with
         ESTALE where the segment was renewed after a crash: exit with 1 then.
         Attached already is no error."""
+        self._check_open()
         if self._attached:
             return
         if "segment" not in self._fds:
@@ -123,6 +153,7 @@ class Worker:
             pass  # nobody is left to mind
         finally:
             self._closed = True
+            self.latch.leave()
             if self._party:
                 self._party.close()
             if self._client:
@@ -215,6 +246,7 @@ class Worker:
     def slots(self):
         """The view of all workers."""
         if self._slots is None:
+            self._check_open()
             if "slots" not in self._fds:
                 raise Error("cannot read the slot table: PGBGW_FDS names no slots")
             self._slots = Slots(self._fds["slots"])
@@ -309,9 +341,12 @@ class Worker:
             raise Error("the supervisor's answer has no descriptor")
         return fd
 
-    def _call(self, record, timeout=_CALL):
+    def _check_open(self):
         if self._closed:
             raise Error("worker is closed")
+
+    def _call(self, record, timeout=_CALL):
+        self._check_open()
         if not self._client:
             raise Error("this worker has no control socket: PGBGW_FDS names no control")
         return self._client.call(record, timeout)

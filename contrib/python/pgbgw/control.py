@@ -39,6 +39,9 @@ class UnknownType(Error):
         super().__init__(f"control record has the unknown type 0x{record.type:04x}")
         self.record = record
 
+    def __reduce__(self):
+        return UnknownType, (self.record,)
+
 
 class Type(enum.IntEnum):
     HELLO = 1
