@@ -154,7 +154,7 @@ func (l *Latch) look() bool { return l.word.Load().Load()&latchSet != 0 }
 
 // rung takes what was rung, if anything, and then makes all look who sleep.
 func (l *Latch) rung() {
-	if some, _ := l.drain(); some && l.sleepers.number() > 0 {
+	if some, _ := l.drain(); some && l.sleepers.number.Load() > 0 {
 		l.sleepers.pokeWhoCan(nil)
 		l.interrupt()
 	}

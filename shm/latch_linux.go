@@ -122,12 +122,12 @@ func (b *bell) take() (rung bool, err error) {
 // close.
 func (b *bell) awaitTap(done func(fd uintptr) bool) error {
 	switch err := b.raw.Write(done); {
+	case err == nil:
+		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return err
-	case err != nil:
-		return ErrClosed
 	}
-	return nil
+	return ErrClosed
 }
 
 // awaitRings calls rung at once, and then each time that there was a ring since

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,13 +64,17 @@ type sleepers struct {
 
 	mu      sync.Mutex
 	list    []*sleeper
-	patrols int       // how many of list want one
-	due     time.Time // when the reader wakes for the next one; zero: it need not
+	number  atomic.Int32 // of list, to be read without mu
+	patrols int          // how many of list want one
+	due     time.Time    // when the reader wakes for the next one; zero: it need not
 }
 
 // each pokes those of the list that pick chooses, but for one, and reports
-// whether there were any.
+// whether there were any. Who comes into the list later looks by itself.
 func (d *sleepers) each(but *sleeper, pick func(*sleeper) bool) (any bool) {
+	if n := d.number.Load(); n == 0 || n == 1 && but != nil {
+		return false // it is the one
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.list {
@@ -85,7 +90,6 @@ func everyone(*sleeper) bool                     { return true }
 func whoCanGo(s *sleeper) bool                   { return s.look() }
 func (d *sleepers) pokeAll()                     { d.each(nil, everyone) }
 func (d *sleepers) pokeWhoCan(but *sleeper) bool { return d.each(but, whoCanGo) }
-func (d *sleepers) number() int                  { d.mu.Lock(); defer d.mu.Unlock(); return len(d.list) }
 
 // sleep waits until s's arm says that it is done (LatchSet), the supervisor
 // dies, the deadline (zero: none) has passed, or ctx ends, whose error it then
@@ -109,6 +113,7 @@ func (l *Latch) join(s *sleeper) {
 	d := &l.sleepers
 	d.mu.Lock()
 	d.list = append(d.list, s)
+	d.number.Store(int32(len(d.list)))
 	endless := s.patrol && d.due.IsZero()
 	if s.patrol {
 		d.patrols++
@@ -129,6 +134,7 @@ func (l *Latch) leave(s *sleeper) {
 			last := len(d.list) - 1
 			d.list[i], d.list[last] = d.list[last], nil
 			d.list = d.list[:last]
+			d.number.Store(int32(last))
 			break
 		}
 	}

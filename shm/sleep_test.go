@@ -136,7 +136,7 @@ func TestManyWaiters(t *testing.T) {
 				t.Error(err)
 			}
 			b.latch.Reset()
-			if e == LatchSet && b.latch.sleepers.number() == 0 { // not before the others are done
+			if e == LatchSet && b.latch.sleepers.number.Load() == 0 { // not before the others are done
 				latched <- e
 				return
 			}
