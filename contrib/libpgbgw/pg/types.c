@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
+#include "parser/scansup.h"
 #include "storage/itemptr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -78,6 +79,12 @@ static Datum read_name(const char *t)
 {
 	Name n = palloc0(NAMEDATALEN);
 
+	if (strlen(t) >= NAMEDATALEN) { /* not within a character */
+		char *cut = pstrdup(t);
+
+		truncate_identifier(cut, (int)strlen(cut), false);
+		t = cut;
+	}
 	namestrcpy(n, t);
 	return NameGetDatum(n);
 }

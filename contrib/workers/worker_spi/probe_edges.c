@@ -238,6 +238,7 @@ static Datum in(PGFunction function)
 	}
 #define REAL(d) ((double)DatumGetFloat4(d))
 #define NUMBER(d) DatumGetCString(DirectFunctionCall1(numeric_out, d))
+#define NAME(d) NameStr(*DatumGetName(d))
 #define UUID(d) DatumGetCString(DirectFunctionCall1(uuid_out, d))
 
 TRY(try_float4, float4in, "%.9g", REAL)
@@ -246,6 +247,7 @@ TRY(try_numeric, numeric_in, "%.40s", NUMBER)
 TRY(try_bool, boolin, "%d", DatumGetBool)
 TRY(try_oid, oidin, "%u", DatumGetObjectId)
 TRY(try_int4, int4in, "%d", DatumGetInt32)
+TRY(try_name, namein, "%s", NAME)
 TRY(try_uuid, uuid_in, "%s", UUID)
 
 static void try_to_float8(void)
@@ -277,6 +279,12 @@ static void probe_words(void)
 	static const char *const uuids[] = { "00112233445566778899aabbccddeeff", "00112233445566778899aabbccddeeff0011", "{00112233-4455-6677-8899-aabbccddeeff}",
 					     "0-0", "00112233-4455-6677-8899-aabbccddeef", NULL };
 
+	static const char *const names[] = { "", "a name", "\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244"
+					     "\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244"
+					     "\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244"
+					     "\303\244\303\244\303\244", NULL };
+
+	each(try_name, names);
 	each(try_float4, reals);
 	each(try_float8, reals);
 	each(try_numeric, numbers);
