@@ -313,6 +313,61 @@ static void probe_table(int tranche)
 	dshash_destroy(t);
 }
 
+static dshash_table *full;
+static int filled;
+
+static void fill_table(void)
+{
+	for (;;) {
+		bool found;
+		struct entry *e = dshash_find_or_insert(full, &filled, &found);
+
+		e->times = ~filled;
+		dshash_release_lock(full, e);
+		filled++;
+	}
+}
+
+static int wrong_entries(int step)
+{
+	int wrong = 0;
+
+	for (int key = 0; key < filled; key += step) {
+		struct entry *e = dshash_find(full, &key, false);
+
+		wrong += !e || e->times != ~key;
+		if (e)
+			dshash_release_lock(full, e);
+	}
+	return wrong;
+}
+
+/* Where no memory is left nothing is lost, and what is given back is of use. */
+static void probe_exhausted(int tranche)
+{
+	dshash_parameters p = parameters;
+	int before;
+
+	p.tranche_id = tranche;
+	area = dsa_create(tranche);
+	dsa_set_size_limit(area, 3 * 1024 * 1024);
+	full = dshash_create(area, &p, NULL);
+	probe_error("a table without room", fill_table);
+	probe_error("and again", fill_table);
+	saw("its entries", "%d %d", filled > 10000, wrong_entries(1));
+	for (int key = 1; key < filled; key += 2)
+		(void)dshash_delete_key(full, &key);
+	saw("half of them", "%d", wrong_entries(2));
+	before = filled;
+	probe_error("room again", fill_table);
+	saw("more", "%d", filled - before > before / 3);
+	for (int key = 0; key < filled; key++)
+		(void)dshash_delete_key(full, &key);
+	dshash_destroy(full);
+	saw("all given back", "%d", DsaPointerIsValid(dsa_allocate_extended(area, 500000, DSA_ALLOC_NO_OOM)));
+	dsa_detach(area);
+}
+
 void probe_areas(void)
 {
 	int tranche = LWLockNewTrancheId();
@@ -325,5 +380,6 @@ void probe_areas(void)
 	probe_limits();
 	probe_life(tranche);
 	probe_given_back(tranche);
+	probe_exhausted(tranche);
 	probe_place(tranche);
 }
