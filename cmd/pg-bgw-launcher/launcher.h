@@ -137,7 +137,7 @@ _Noreturn void modules_run(const struct request *r, int status);
 
 /*
  * sandbox_ruleset makes a Landlock ruleset that forbids to change anything
- * below the directory at path, or nothing for NULL. The descriptor, or -1 where the kernel cannot.
+ * below the directory at path, in all of /sys if that is there, or nothing for NULL. The descriptor, or -1 where the kernel cannot.
  */
 int sandbox_ruleset(const char *path);
 

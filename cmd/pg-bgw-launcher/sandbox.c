@@ -6,6 +6,12 @@
  * on the way down to it, each sibling is. What follows from that: nothing can
  * be created, renamed or removed directly in a directory on that way ("/" is one), and,
  * as for every process under Landlock, mount(2) and the like fail.
+ *
+ * A domain is made of all rules anew at each start. So where the directory is below /sys
+ * a worker changes nothing of /sys, which spares it the rules for siblings there. The
+ * service's unit allows no more anyway: under ProtectKernelTunables= (systemd.exec(5))
+ * all of /sys is read-only but cgroups and SELinux's files.
+ *
  * Needs Landlock ABI 2 (Linux 5.19), the first that can permit renames between
  * directories; anything older is treated as no Landlock.
  *
@@ -87,6 +93,10 @@ static int permit_all_but(int ruleset, const char *path)
 
 	if (path[0] != '/' || strlen(path) >= sizeof copy)
 		return EINVAL;
+	if (!strncmp(path, "/sys/", 5)) {
+		path = "/sys";
+		error = permit(ruleset, AT_FDCWD, "/sys/fs/selinux");
+	}
 	strcpy(copy, path);
 	dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	while (!error && (name = strsep(&next, "/"))) {

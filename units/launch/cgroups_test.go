@@ -292,6 +292,26 @@ func TestProtectedCgroups(t *testing.T) {
 	}
 }
 
+// With ReadOnlyCgroups a worker changes nothing below /sys where the cgroups are
+// there, as in the service's unit.
+func TestReadOnlySys(t *testing.T) {
+	r := newRig(t, true)
+	const file = "/sys/kernel/rcu_expedited" // of every kernel that has expedited grace periods
+	if f, err := os.OpenFile(file, os.O_WRONLY, 0); err != nil || !haveLandlock() || !strings.HasPrefix(r.cgroups.mount, "/sys/") {
+		t.Skip("needs Landlock, cgroups below /sys, and the right to write there")
+	} else {
+		f.Close()
+	}
+	for readOnly, want := range map[bool]int{false: 0, true: 5} {
+		s := spec(`(: >> "$1") 2>/dev/null || exit 5`)
+		s.Argv = append(s.Argv, file)
+		s.ReadOnlyCgroups, s.NoNewPrivileges = readOnly, true
+		if out, e := r.output(s); e.Status.ExitStatus() != want {
+			t.Errorf("read-only %v: exit code %d, want %d: %s", readOnly, e.Status.ExitStatus(), want, out)
+		}
+	}
+}
+
 func haveLandlock() bool {
 	b, err := os.ReadFile("/sys/kernel/security/lsm")
 	return err != nil || strings.Contains(string(b), "landlock")

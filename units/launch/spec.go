@@ -63,7 +63,8 @@ type Spec struct {
 	NoNewPrivileges bool
 
 	// ReadOnlyCgroups takes away the worker's right to write to the cgroup
-	// file systems, by Landlock. Best effort: it has no effect where the kernel
+	// file systems, by Landlock, and where these are below /sys, to all of it but
+	// SELinux's files. Best effort: it has no effect where the kernel
 	// lacks Landlock, and none without NoNewPrivileges for a user other than root.
 	ReadOnlyCgroups bool
 }
