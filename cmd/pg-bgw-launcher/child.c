@@ -145,6 +145,11 @@ static int set_nice(int value)
 	return (int)-call(SYS_setpriority, PRIO_PROCESS, 0, value, 0, 0);
 }
 
+static int stays(const struct request *r, const struct inherited *in)
+{
+	return in->root && r->dir[0] == '/' && !r->dir[1];
+}
+
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset)
 {
 	int status = r->status, error;
@@ -167,8 +172,9 @@ _Noreturn void child_run(const struct request *r, const struct inherited *in, in
 		fail(status, STEP_RLIMIT, error);
 	if ((r->flags & FLAG_CREDENTIAL) && (error = set_credential(r)))
 		fail(status, STEP_CREDENTIAL, error);
-	call(SYS_umask, r->umask, 0, 0, 0, 0);
-	if ((result = call(SYS_chdir, (long)r->dir, 0, 0, 0, 0)))
+	if (r->umask != in->umask)
+		call(SYS_umask, r->umask, 0, 0, 0, 0);
+	if (!stays(r, in) && (result = call(SYS_chdir, (long)r->dir, 0, 0, 0, 0)))
 		fail(status, STEP_DIR, (int)-result);
 	if (r->flags & FLAG_MODULE)
 		modules_run(r, status);

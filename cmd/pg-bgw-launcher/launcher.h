@@ -9,12 +9,16 @@
 #include "../../contrib/libpgbgw/pg/host.h"
 #include "protocol.h"
 
+enum { UMASK_UNKNOWN = 01000 };
+
 /* What a child inherits; a child sets only what differs. */
 struct inherited {
 	int oom_score_adj;
 	int no_oom_wish; /* 0, which is no wish, is kept or cannot be had */
 	int nice;
-	int null; /* /dev/null, or -1 to open it */
+	int null;       /* /dev/null, or -1 to open it */
+	uint32_t umask; /* UMASK_UNKNOWN where modules are loaded */
+	int root;       /* the working directory is "/" */
 };
 
 /*

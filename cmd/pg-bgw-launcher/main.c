@@ -29,12 +29,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "launcher.h"
 
-enum { SOCKET = 3 };
+enum { SOCKET = 3, USUAL_UMASK = 077 /* that of most requests */ };
 
 static struct inherited inherited;
 static int ruleset = -1;
@@ -118,7 +119,7 @@ static void serve(struct seat *s)
  */
 static struct inherited own_values(void)
 {
-	struct inherited in = { .nice = getpriority(PRIO_PROCESS, 0), .null = -1 };
+	struct inherited in = { .nice = getpriority(PRIO_PROCESS, 0), .null = -1, .umask = UMASK_UNKNOWN };
 	char text[16] = "";
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
 
@@ -149,8 +150,12 @@ int main(int argc, char **argv)
 	}
 	reset_signals();
 	fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
-	if (argc <= 2)
+	if (argc <= 2) { /* modules may change both, and have descriptors */
 		syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
+		inherited.umask = USUAL_UMASK;
+		umask(USUAL_UMASK);
+		inherited.root = !chdir("/");
+	}
 	inherited.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	ruleset = sandbox_ruleset(argc > 1 && *argv[1] ? argv[1] : NULL);
 	if (argc > 2 && (error = modules_open(SOCKET, argv + 2, argc - 2)))

@@ -19,7 +19,7 @@ import (
 const (
 	mostOfTheDaemon   = 32 // 30 seen, and room for what systemd is told
 	mostOfTheLauncher = 3
-	mostOfTheChild    = 20
+	mostOfTheChild    = 18
 )
 
 // TestSystemCallsOfARestart holds what a start and the exit after it cost.
@@ -34,7 +34,7 @@ const (
 //
 // The launcher: recvmsg, clone3, close_range. Its child, up to execve: a dup3
 // for each of eight descriptors and moving two out of their way, session,
-// umask, directory, Landlock, and closing the rest.
+// Landlock, and closing the rest.
 func TestSystemCallsOfARestart(t *testing.T) {
 	need(t, "strace")
 	group := newCgroup(t)

@@ -34,7 +34,7 @@ func TestNothingComesBack(t *testing.T) {
 			t.Errorf("the launcher has changed:\n%s", d)
 		}
 		s := spec("umask; ulimit -n; nice; pwd")
-		if out, _ := r.output(s); strings.HasPrefix(out, "0711") || strings.Contains(out, "\n77\n5\n/usr") {
+		if out, _ := r.output(s); !strings.HasPrefix(out, "0077\n") || !strings.HasSuffix(out, "\n/\n") || strings.Contains(out, "\n77\n5\n") {
 			t.Errorf("the next worker has its predecessor's:\n%s", out)
 		}
 	})
