@@ -41,6 +41,7 @@ type Cgroups struct {
 	root        string // absolute path
 	mount       string // where cgroup v2 is mounted
 	dir         int    // root, O_PATH
+	procs       int    // cgroup.procs of root, O_PATH; -1: none
 	controllers []string
 }
 
@@ -89,7 +90,11 @@ func openRoot(root, mount string) (*Cgroups, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use cgroup %s: %w", root, os.NewSyscallError("open", err))
 	}
-	return &Cgroups{root: root, mount: mount, dir: dir}, nil
+	c := &Cgroups{root: root, mount: mount, dir: dir}
+	// For each clone3 into a cgroup the kernel looks whether this file could be written
+	// to, and would make its inode, and free it, each time if nobody had it open.
+	c.procs, _ = unix.Openat(dir, "cgroup.procs", unix.O_PATH|unix.O_CLOEXEC, 0)
+	return c, nil
 }
 
 // hierarchies is the directory of all cgroup file systems (cgroups(7)): where there
@@ -193,5 +198,10 @@ func (c *Cgroups) Root() string { return c.root }
 // Controllers returns the controllers that workers' cgroups have, sorted.
 func (c *Cgroups) Controllers() []string { return slices.Clone(c.controllers) }
 
-// Close closes the descriptor of the root. No Launcher may be using c any more.
-func (c *Cgroups) Close() error { return os.NewSyscallError("close", unix.Close(c.dir)) }
+// Close closes what c has open. No Launcher may be using c any more.
+func (c *Cgroups) Close() error {
+	if c.procs >= 0 {
+		unix.Close(c.procs)
+	}
+	return os.NewSyscallError("close", unix.Close(c.dir))
+}
