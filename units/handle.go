@@ -21,7 +21,12 @@ type Handle struct {
 func (h Handle) IsZero() bool { return h.Generation == 0 }
 
 // String is "3.17": slot and generation.
-func (h Handle) String() string { return fmt.Sprintf("%d.%d", h.Slot, h.Generation) }
+func (h Handle) String() string { return string(h.append(make([]byte, 0, 32))) }
+
+func (h Handle) append(b []byte) []byte {
+	b = strconv.AppendUint(b, uint64(h.Slot), 10)
+	return strconv.AppendUint(append(b, '.'), h.Generation, 10)
+}
 
 // ParseHandle is the inverse of String.
 func ParseHandle(s string) (Handle, bool) {
@@ -43,7 +48,10 @@ type Run struct {
 
 // String is "3.17.2": slot, generation and start number, as in the name of the
 // process's cgroup.
-func (r Run) String() string { return fmt.Sprintf("%s.%d", r.Handle, r.Start) }
+func (r Run) String() string {
+	b := append(r.Handle.append(make([]byte, 0, 56)), '.')
+	return string(strconv.AppendUint(b, r.Start, 10))
+}
 
 // State is what a registration is doing.
 type State uint8

@@ -41,13 +41,12 @@ type conn struct {
 	server *controlServer
 	run    units.Run
 	worker *units.Worker
-	ctx    context.Context // ends with the socket
-	cancel context.CancelFunc
-
 	mu     sync.Mutex // one record at a time
 	fd     int
 	closed bool
 	waits  int
+	ctx    context.Context // of waits, ends with the socket; nil: there was none
+	cancel context.CancelFunc
 	pid    uint32 // of the process; 0: not known yet
 }
 
@@ -56,7 +55,6 @@ var records = sync.Pool{New: func() any { b := make([]byte, control.MaxRecord); 
 // add takes over fd, also when it fails.
 func (s *controlServer) add(r units.Run, w *units.Worker, fd int) error {
 	c := &conn{server: s, run: r, worker: w, fd: fd}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.conns[r] = c
 	s.mu.Unlock()
@@ -151,7 +149,9 @@ func (c *conn) turn() bool {
 func (c *conn) close() {
 	if !c.closed {
 		c.closed = true
-		c.cancel()
+		if c.cancel != nil {
+			c.cancel()
+		}
 		c.server.poller.Discard(c.fd)
 	}
 }
@@ -307,7 +307,7 @@ func (c *conn) registrant(rec control.Record, pid uint32) (r supervise.Registran
 }
 
 // wait answers when f returns, at most 20 s later and without holding up
-// what the worker asks next.
+// what the worker asks next. c.mu is held.
 func (c *conn) wait(rec control.Record, f func(context.Context, units.Handle) supervise.Info) {
 	if !c.begin(rec) {
 		return
@@ -315,6 +315,9 @@ func (c *conn) wait(rec control.Record, f func(context.Context, units.Handle) su
 	timeout := maxControlWait
 	if rec.TimeoutUSec < uint64(timeout.Microseconds()) {
 		timeout = time.Duration(rec.TimeoutUSec) * time.Microsecond
+	}
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(context.Background())
 	}
 	go func() {
 		ctx, cancel := context.WithTimeout(c.ctx, timeout)
