@@ -35,8 +35,8 @@ type Sender struct {
 	stage  []byte
 	staged int
 
-	streams  bool // long copies go past the caches: see copyIn
-	unfenced bool // and some did since the last publish
+	copying  copying
+	unfenced bool // some of it was streamed since the last publish
 	skew     int  // bytes of the ring up to the first whole cache line
 }
 
@@ -53,7 +53,9 @@ func (q *Queue) AttachSender() (*Sender, error) {
 	s.cursor = newCursor(s.seen, len(q.data))
 	if len(q.data) >= stageRing {
 		s.stage = make([]byte, stageSize)
-		s.streams = streams()
+		if streams() {
+			s.copying = newCopying(len(q.data), cycles)
+		}
 		for !aligned(q.data[s.skew:], cacheLine) {
 			s.skew += 8
 		}
@@ -102,7 +104,7 @@ func (s *Sender) Send(ctx context.Context, mode FlushMode, parts ...[]byte) erro
 
 const (
 	shortMessage = 128     // bytes of a message that is staged, at most
-	stageSize    = 2 << 10 // bytes that are copied at once: they stay in the first cache
+	stageSize    = 4 << 10 // bytes that are copied at once: they stay in the first cache
 	stageRing    = 8 << 10 // bytes of the smallest ring that is worth it
 
 	cacheLine  = 64
@@ -121,15 +123,26 @@ func (s *Sender) putWhole(mode FlushMode, message []byte) {
 }
 
 // copyIn copies to a place of the ring, from where it does not wrap; more says
-// that it need not be seen at once. What is long enough is streamed, as far as
-// it is whole lines: then the receiver's copies of what was there need not be
-// fetched or waited for.
+// that it need not be seen at once. What is long enough may be streamed: then the
+// receiver's copies of what was there need not be fetched or waited for.
 func (s *Sender) copyIn(at int, from []byte, more bool) {
-	to := s.data[at : at+len(from)]
-	if !s.streams || len(from) < streamMore || !more && len(from) < streamSeen {
-		copy(to, from)
+	if s.copying.clock == nil || len(from) < streamMore || !more && len(from) < streamSeen {
+		copy(s.data[at:at+len(from)], from)
 		return
 	}
+	begun := s.copying.begin()
+	if s.copying.stream {
+		s.streamIn(at, from)
+	} else {
+		copy(s.data[at:at+len(from)], from)
+	}
+	s.copying.end(begun)
+	s.copying.copied(len(from))
+}
+
+// streamIn is copyIn past the caches, as far as it is whole lines.
+func (s *Sender) streamIn(at int, from []byte) {
+	to := s.data[at : at+len(from)]
 	head := (s.skew - at) & (cacheLine - 1)
 	lines := (len(from) - head) &^ (cacheLine - 1)
 	copy(to[:head], from)
@@ -152,7 +165,7 @@ func putFrame(to, message []byte) {
 // unstage writes to the ring what was staged.
 func (s *Sender) unstage() {
 	if s.staged > 0 {
-		copy(s.data[s.at-s.staged:s.at], s.stage[:s.staged])
+		s.copyIn(s.at-s.staged, s.stage[:s.staged], true)
 		s.staged = 0
 	}
 }
@@ -273,7 +286,9 @@ func (s *Sender) show() {
 	if total := s.total(); s.seen != total {
 		s.unstage()
 		if s.unfenced {
+			begun := s.copying.begin()
 			streamed()
+			s.copying.end(begun)
 			s.unfenced = false
 		}
 		s.seen = total
@@ -289,10 +304,14 @@ func (s *Sender) full(ctx context.Context) error {
 		if err := s.tried(s.ready()); err != nil {
 			return err
 		}
-	} else if !s.spin() {
-		if err := s.sleep(ctx); err != nil {
-			return err
+	} else {
+		begun := s.copying.begin()
+		if !s.spin() {
+			if err := s.sleep(ctx); err != nil {
+				return err
+			}
 		}
+		s.copying.end(begun)
 	}
 	if s.detached() {
 		return ErrDetached

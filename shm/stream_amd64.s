@@ -30,6 +30,14 @@ TEXT ·streamed(SB), NOSPLIT, $0-0
 	SFENCE
 	RET
 
+// func cycles() uint64
+TEXT ·cycles(SB), NOSPLIT, $0-8
+	RDTSC
+	SHLQ $32, DX
+	ORQ  DX, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func vendor() uint32
 TEXT ·vendor(SB), NOSPLIT, $0-4
 	XORL AX, AX

@@ -191,3 +191,14 @@ func TestConninfo(t *testing.T) {
 		t.Errorf("without a server: got %s, want %s", got, want)
 	}
 }
+
+// TestCopying: of two ways to copy, the faster one is kept, also once that
+// changes, and the other is tried seldom.
+func TestCopying(t *testing.T) {
+	for _, ring := range []string{"65536", "1048576", "67108864"} {
+		want := strings.TrimSpace(strings.Repeat("streamed seldom\n", 2) + strings.Repeat("through seldom\nstreamed seldom\n", 2) + strings.Repeat("through seldom\n", 3))
+		if got := unit(t, nil, nil, "copying", ring, "10", "10", "10", "50", "14", "10", "10", "50", "50", "10", "10", "14", "14", "10", "95", "100", "100", "95"); got != want {
+			t.Errorf("ring of %s: got\n%s\nwant\n%s", ring, got, want)
+		}
+	}
+}

@@ -91,7 +91,8 @@ static pgbgw_mq *new_end(unsigned char *memory, const struct layout *l, enum pgb
 	q->their_flag = sends ? PGBGW_QUEUE_RECEIVER_WAITS : PGBGW_QUEUE_SENDER_WAITS;
 	q->role = role;
 	q->peer = -1;
-	q->streams = sends && pgi_mq_streams();
+	if (sends)
+		pgi_mq_copying(&q->copying, q->size, pgi_mq_clock());
 	return q;
 }
 

@@ -5,8 +5,22 @@
 #include "internal.h"
 
 #define LENGTH_WORD 8 /* bytes before each message */
-#define MQ_STAGE 2048 /* bytes that are written to the ring at once: they stay in the first cache */
+#define MQ_STAGE 4096 /* bytes that are written to the ring at once: they stay in the first cache */
 #define MQ_SPIN 0x80000000u /* with PGBGW_MQ_NOWAIT: the caller sleeps next, so a spin comes first */
+
+/* How a sender makes its long copies: see mq_copy.c. */
+struct pgi_mq_copying {
+	uint64_t (*clock)(void); /* in any unit, never 0; NULL: nothing is streamed */
+	bool stream;             /* long copies are streams at the moment */
+	bool kept;               /* and are between the trials */
+	bool timed;              /* this step of a trial is measured */
+	int step;                /* of a trial; 0: between trials */
+	int64_t unit;            /* bytes of a step */
+	int64_t hold;            /* units between trials */
+	int64_t left;            /* bytes until the next step */
+	uint64_t spent;          /* in this step */
+	uint64_t least[2];       /* time of a unit: as it is kept, and the other way */
+};
 
 struct pgbgw_mq {
 	struct pgi_hold hold;
@@ -44,14 +58,25 @@ struct pgbgw_mq {
 	uint32_t skip;       /* waits without one that are left */
 	uint32_t idle;       /* how many there were before */
 
-	bool streams;    /* the sender's: long copies go past the caches, see mq_copy.c */
-	bool unfenced;   /* and some did since the last publish */
+	struct pgi_mq_copying copying; /* the sender's */
+	bool unfenced;   /* and some of it was streamed since the last publish */
 	uint64_t staged; /* the sender's: bytes before at that are here, and not yet in the ring */
 	unsigned char stage[MQ_STAGE];
 };
 
 static inline uint64_t pgi_mq_pad(uint64_t n) { return (n + 7) & ~UINT64_C(7); }
 static inline bool pgi_mq_spins(unsigned flags) { return !(flags & PGBGW_MQ_NOWAIT) || flags & MQ_SPIN; }
+
+/* Called before what takes time, and with its result after it. */
+static inline uint64_t pgi_mq_begin(const struct pgi_mq_copying *c) { return c->timed ? c->clock() : 0; }
+
+static inline void pgi_mq_end(struct pgi_mq_copying *c, uint64_t begun)
+{
+	uint64_t took = begun ? c->clock() - begun : 0;
+
+	if (c->timed && took < UINT64_C(1) << 40) /* or it went back, on another CPU */
+		c->spent += took;
+}
 
 /* What pgi_mq_usable says, where there is nothing to say. */
 static inline bool pgi_mq_ready(const pgbgw_mq *q)
@@ -108,7 +133,9 @@ uint64_t pgi_mq_party(void *memory, enum pgbgw_mq_role role); /* to whom the end
 int pgi_mq_take(pgbgw_worker *w, void *memory, enum pgbgw_mq_role role, pgbgw_mq **to); /* the end that is given to this process */
 void pgi_mq_abandon(pgbgw_mq *q); /* detaches without showing what was not flushed */
 
-bool pgi_mq_streams(void); /* whether long copies had better go past the caches of this CPU */
+void pgi_mq_copying(struct pgi_mq_copying *c, uint64_t ring, uint64_t (*clock)(void)); /* begins */
+void pgi_mq_copied(struct pgi_mq_copying *c, uint64_t n); /* told of each copy that could be a stream */
+uint64_t (*pgi_mq_clock(void))(void); /* the CPU's, or NULL where a stream is no use */
 void pgi_mq_copy(pgbgw_mq *q, unsigned char *to, const void *from, uint64_t n, bool more); /* more: it need not be seen at once */
 void pgi_mq_fence(pgbgw_mq *q); /* what was copied is there for all to see */
 

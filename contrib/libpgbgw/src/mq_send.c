@@ -25,7 +25,7 @@ enum {
 static void unstage(pgbgw_mq *q)
 {
 	if (q->staged)
-		memcpy(q->ring + q->at - q->staged, q->stage, (size_t)q->staged);
+		pgi_mq_copy(q, q->ring + q->at - q->staged, q->stage, q->staged, true);
 	q->staged = 0;
 	POINT();
 }
@@ -123,11 +123,14 @@ static bool spin(pgbgw_mq *q)
 /* Returns when there may be room. */
 static int full(pgbgw_mq *q, unsigned flags)
 {
+	uint64_t begun;
 	int r = 0;
 
 	pgi_mq_publish(q);
+	begun = pgi_mq_begin(&q->copying);
 	if (!pgi_mq_spins(flags) || !spin(q))
 		r = flags & PGBGW_MQ_NOWAIT ? pgi_mq_tried(q, pgi_mq_may_send(q)) : pgi_mq_sleep(q, pgi_mq_may_send, PGI_NEVER);
+	pgi_mq_end(&q->copying, begun);
 	if (r == 0 && atomic_load(q->state) & PGBGW_QUEUE_DETACHED)
 		r = pgi_fail(EPIPE, "the queue is detached");
 	return r;

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "mq.h"
 
 static unsigned char input[1 << 17];
 
@@ -233,6 +233,39 @@ static int unread(void)
 	return 0;
 }
 
+static uint64_t machine_time = 1;
+
+static uint64_t machine_clock(void) { return machine_time; }
+
+/*
+ * copying RING {STREAMED THROUGH}...: a sender of messages of 64 KiB on a machine
+ * where a byte costs so much the one way and the other, which changes. Prints of
+ * each what is kept, and whether less than a fiftieth goes the other way then.
+ */
+static int copying(int count, char **v)
+{
+	enum { SIZE = 64 << 10 };
+	struct pgi_mq_copying c;
+
+	pgi_mq_copying(&c, strtoull(v[0], NULL, 10), machine_clock);
+	for (int i = 1; i + 1 < count; i += 2) {
+		uint64_t cost[2] = { strtoull(v[i + 1], NULL, 10), strtoull(v[i], NULL, 10) };
+		int64_t all = 4096 * c.unit, other = 0;
+
+		for (int64_t n = 0; n < 2 * all; n += SIZE) {
+			uint64_t begun = pgi_mq_begin(&c);
+
+			machine_time += SIZE * cost[c.stream];
+			other += n >= all && c.stream != c.kept ? SIZE : 0;
+			pgi_mq_end(&c, begun);
+			pgi_mq_copied(&c, SIZE);
+			machine_time += 1 << 30; /* the sender does something else */
+		}
+		printf("%s %s\n", c.kept ? "streamed" : "through", other < all / 50 ? "seldom" : "often");
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
@@ -245,6 +278,8 @@ int main(int argc, char **argv)
 		return environment();
 	if (strcmp(argv[1], "unread") == 0)
 		return unread();
+	if (strcmp(argv[1], "copying") == 0 && argc > 2)
+		return copying(argc - 2, argv + 2);
 	if (strcmp(argv[1], "fuzz") == 0 && argc == 4)
 		return fuzz(argv + 2);
 	if (strcmp(argv[1], "header") == 0 && argc == 4)
