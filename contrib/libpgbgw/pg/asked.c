@@ -43,7 +43,11 @@ static void fill(struct type *t, const PGresult *r)
 
 	if (OidIsValid(base))
 		*t = *type_of(base);
-	else if (OidIsValid(element) && type_has_value(type_of(element))) {
+	else if (*PQgetvalue(r, 0, 4) == 'e') {
+		t->length = sizeof(Oid);
+		t->by_value = true;
+		t->enumeration = oid;
+	} else if (OidIsValid(element) && type_has_value(type_of(element))) {
 		t->element = element;
 		t->alignment = *PQgetvalue(r, 0, 3);
 	}
@@ -51,22 +55,30 @@ static void fill(struct type *t, const PGresult *r)
 	t->name = name;
 }
 
-const struct type *type_asked(Oid oid)
+PGresult *asked_of(const char *query, Oid object)
 {
 	static const Oid types[] = { OIDOID };
-	const char *values[] = { psprintf("%u", oid) };
+	const char *values[] = { psprintf("%u", object) };
+
+	if (!OidIsValid(object) || !connected() ||
+	    (PQtransactionStatus(session) != PQTRANS_IDLE && PQtransactionStatus(session) != PQTRANS_INTRANS))
+		return NULL;
+	return quietly(query, 1, types, values);
+}
+
+const struct type *type_asked(Oid oid)
+{
 	struct asked *a;
 	PGresult *r;
 
 	for (a = asked; a; a = a->next)
 		if (a->type.oid == oid)
 			return &a->type;
-	if (!OidIsValid(oid) || !connected() ||
-	    (PQtransactionStatus(session) != PQTRANS_IDLE && PQtransactionStatus(session) != PQTRANS_INTRANS))
+	r = asked_of("SELECT typname, CASE WHEN typtype = 'd' THEN typbasetype ELSE 0 END, "
+		     "CASE WHEN typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN typelem ELSE 0 END, "
+		     "typalign, typtype FROM pg_catalog.pg_type WHERE oid = $1", oid);
+	if (!r)
 		return NULL;
-	r = quietly("SELECT typname, CASE WHEN typtype = 'd' THEN typbasetype ELSE 0 END, "
-		    "CASE WHEN typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN typelem ELSE 0 END, "
-		    "typalign FROM pg_catalog.pg_type WHERE oid = $1", 1, types, values);
 	if (PQntuples(r) != 1) { /* it may be made later */
 		PQclear(r);
 		return NULL;

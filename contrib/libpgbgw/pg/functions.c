@@ -46,6 +46,9 @@
 	F(timestamptz_in, timestamptz_out, F_TIMESTAMPTZ_IN, F_TIMESTAMPTZ_OUT, TIMESTAMPTZOID) \
 	F(interval_in, interval_out, F_INTERVAL_IN, F_INTERVAL_OUT, INTERVALOID) \
 	F(tidin, tidout, F_TIDIN, F_TIDOUT, TIDOID) \
+	F(int2vectorin, int2vectorout, F_INT2VECTORIN, F_INT2VECTOROUT, INT2VECTOROID) \
+	F(oidvectorin, oidvectorout, F_OIDVECTORIN, F_OIDVECTOROUT, OIDVECTOROID) \
+	F(void_in, void_out, F_VOID_IN, F_VOID_OUT, VOIDOID) \
 	F(pg_lsn_in, pg_lsn_out, F_PG_LSN_IN, F_PG_LSN_OUT, PG_LSNOID)
 
 /* Types that have more to write than a server writes for them: '2001-2-3', 'now', escapes of bytea. */
@@ -113,6 +116,7 @@ static const struct function {
 #define ROW(in, out, oid_of_in, oid_of_out, type) { type, oid_of_in, oid_of_out, in, out },
 	TYPES(ROW)
 	{ ANYARRAYOID, F_ARRAY_IN, F_ARRAY_OUT, array_in, array_out },
+	{ ANYENUMOID, F_ENUM_IN, F_ENUM_OUT, enum_in, enum_out },
 };
 
 /* functions_of returns those of a type, or of what its values are made of: a domain's base type, a text that stands in. */
@@ -121,11 +125,15 @@ static const struct function *functions_of(Oid type)
 	const struct type *t = type_of(type);
 
 	for (size_t i = 0; i < lengthof(functions); i++)
-		if (functions[i].type == type || (functions[i].type == ANYARRAYOID && t->element))
+		if (functions[i].type == type || (functions[i].type == ANYARRAYOID && t->element) ||
+		    (functions[i].type == ANYENUMOID && OidIsValid(t->enumeration)))
 			return &functions[i];
-	for (size_t i = 0; i < lengthof(functions); i++)
-		if (t->in && type_built_in(functions[i].type)->in == t->in)
+	for (size_t i = 0; i < lengthof(functions); i++) {
+		const struct type *of = type_built_in(functions[i].type);
+
+		if (t->in && of && of->in == t->in)
 			return &functions[i];
+	}
 	return functions_of(TEXTOID);
 }
 
@@ -141,7 +149,7 @@ void getTypeInputInfo(Oid type, Oid *typInput, Oid *typIOParam)
 	if (!type_has_value(type_of(type)))
 		type_lacks_value(type);
 	*typInput = functions_of(type)->in;
-	*typIOParam = type_of(type)->element ? type_of(type)->element : type;
+	*typIOParam = type_of(type)->element ? type_of(type)->element : type_of(type)->enumeration ? type_of(type)->enumeration : type;
 }
 
 void fmgr_info_cxt(Oid functionId, FmgrInfo *finfo, MemoryContext mcxt)

@@ -13,6 +13,7 @@
 #include "utils/uuid.h"
 
 #include "types.h"
+#include "types_enum.h"
 #include "types_interval.h"
 #include "types_number.h"
 #include "types_time.h"
@@ -341,7 +342,7 @@ const struct type *type_of(Oid oid)
 
 bool type_has_value(const struct type *t)
 {
-	return t->in || (t->element && type_has_value(type_of(t->element)));
+	return t->in || OidIsValid(t->enumeration) || (t->element && type_has_value(type_of(t->element)));
 }
 
 void type_lacks_value(Oid oid)
@@ -355,6 +356,8 @@ Datum type_read(const struct type *t, const char *text)
 {
 	if (t->in)
 		return t->in(text);
+	if (OidIsValid(t->enumeration))
+		return read_enum(t->enumeration, text);
 	return type_has_value(t) ? array_read(t, text) : read_text(text);
 }
 
@@ -362,6 +365,8 @@ char *type_write(const struct type *t, Datum d)
 {
 	if (t->out)
 		return t->out(d);
+	if (OidIsValid(t->enumeration))
+		return write_enum(t->enumeration, d);
 	return type_has_value(t) ? array_write(d, type_write) : write_text(d);
 }
 

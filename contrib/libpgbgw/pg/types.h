@@ -14,6 +14,7 @@ struct type {
 	char *(*out)(Datum value);
 	Oid element;      /* of an array; then there is no in and out */
 	char *(*give)(Datum value); /* the text for the server; NULL: as out */
+	Oid enumeration;  /* whose values these are; then there is no in and out */
 };
 
 /*

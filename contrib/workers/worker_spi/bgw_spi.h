@@ -63,6 +63,7 @@ extern void probe_transactions(void);
 extern void probe_aborts(void);
 extern void probe_types(void);
 extern void probe_values(void);
+extern void probe_enums(void);
 extern void probe_process(void);
 extern void probe_neighbours(void);
 extern void probe_parameters(void);

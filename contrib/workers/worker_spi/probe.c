@@ -76,6 +76,7 @@ void bgw_spi_probe_main(Datum arg)
 	probe_aborts();
 	probe_types();
 	probe_values();
+	probe_enums();
 	probe_edges();
 	probe_tables();
 	probe_procedures();
