@@ -3,10 +3,10 @@
 # build.sh test OUTPUT [cflags]  builds the test program of its parts
 set -eu
 here=$(dirname "$0")
-sources="main.c request.c seats.c fork.c child.c sandbox.c modules.c"
+sources="main.c request.c seats.c fork.c child.c sandbox.c modules.c spare.c"
 if [ "$1" = test ]; then
 	shift
-	sources="launcher_test.c request.c seats.c fork.c child.c sandbox.c modules.c"
+	sources="launcher_test.c request.c seats.c fork.c child.c sandbox.c modules.c spare.c"
 fi
 output=$1
 shift

@@ -5,7 +5,7 @@
  * allocates nothing, takes no lock, writes to nothing but its stack, and calls
  * nothing of the C library that does: errno is the launcher's. (So are the
  * library's idea of its own thread id and the kernel's robust list; exec replaces
- * both. A copy that is to go on without exec must call set_robust_list first.)
+ * both. A child that is to go on without exec makes them its own first: become_process.)
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

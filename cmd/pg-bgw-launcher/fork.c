@@ -1,5 +1,5 @@
 /*
- * The two ways to make a child, neither of which the launcher waits for.
+ * The two ways in which the launcher makes a child, neither of which it waits for; a third is spare.c's.
  *
  * Sharing (CLONE_VM): the child runs in the launcher's memory, on a stack of its
  * own, until it has executed its program or died, which the kernel notes in its
@@ -17,12 +17,10 @@
 #include "launcher.h"
 
 /*
- * clone_sharing calls f(arg), which must not return, in a child on the stack of
- * args. It returns the child's number, or minus an errno. The C library has no
- * such thing: its clone() knows no cgroup, and after a plain system call both
- * would return on one stack.
+ * The C library has no such thing: its clone() knows no cgroup, and after a plain system
+ * call both would return on one stack.
  */
-static long clone_sharing(struct clone_args *args, void (*f)(void *), void *arg)
+long clone_sharing(struct clone_args *args, void (*f)(void *), void *arg)
 {
 #if defined(__x86_64__)
 	long result = SYS_clone3;
@@ -80,7 +78,7 @@ int must_copy(const struct request *r, const struct inherited *in)
 	return (r->flags & (FLAG_CREDENTIAL | FLAG_COPY | FLAG_MODULE)) || needs_oom_score(r, in);
 }
 
-static void born(void *arg)
+void born(void *arg)
 {
 	const struct seat *s = arg;
 

@@ -120,6 +120,23 @@ int must_copy(const struct request *r, const struct inherited *in);
  */
 int fork_worker(struct seat *s, const struct inherited *in, int ruleset, int shares);
 
+struct clone_args;
+
+/*
+ * clone_sharing calls f(arg), which must not return, in a child on the stack of
+ * args. It returns the child's number, or minus an errno; -ENOSYS on a machine it does not know.
+ */
+long clone_sharing(struct clone_args *args, void (*f)(void *), void *arg);
+
+/* born is a child's life; arg is its seat. */
+void born(void *arg);
+
+/*
+ * serve receives a request with the flags of recvmsg(2), and carries it out; it ends this
+ * process at the end of the socket.
+ */
+void serve(struct seat *s, int flags);
+
 /* child_run never returns: it executes the program of r or reports on r->status what failed. */
 _Noreturn void child_run(const struct request *r, const struct inherited *in, int ruleset);
 
@@ -138,6 +155,47 @@ int modules_expect(struct request *r);
 
 /* modules_run is the end of a child with FLAG_MODULE; status is its status pipe. */
 _Noreturn void modules_run(const struct request *r, int status);
+
+/*
+ * modules_see notes what is made. modules_tell writes the note to a pipe, and modules_learn
+ * reads it there and expects such workers from now on; 0 if there was nothing.
+ */
+void modules_see(const struct pgbgw_host_worker *worker);
+void modules_tell(int fd);
+int modules_learn(int fd);
+
+/* modules_can_move says whether a worker can run in the memory of a process that ends. */
+int modules_can_move(void);
+
+/* modules_spare makes the calling process, a copy of the launcher, a spare, and tells the daemon. */
+void modules_spare(const struct spare_born *born);
+
+/* spare_open is called once by a launcher with modules. 0 or an errno. */
+int spare_open(int socket);
+
+/*
+ * spare_wait returns when there is a request, or was, that no spare has received; meanwhile it
+ * makes spares.
+ */
+void spare_wait(int socket);
+
+/* spare_wanted says that the launcher makes the child of r, which a spare perhaps would have made faster. */
+void spare_wanted(const struct request *r);
+
+/* is_spare says whether this process is a spare. */
+int is_spare(void);
+
+/* spare_serves says whether this process is a spare that ends with the worker of r. */
+int spare_serves(const struct request *r);
+
+/*
+ * spare_become makes the worker of s->r, or reports that it cannot, and never returns; socket is
+ * closed first.
+ */
+_Noreturn void spare_become(struct seat *s, const struct inherited *in, int ruleset, int socket);
+
+/* spare_end ends the spare whose memory this process, a worker, has; without one it does nothing. */
+void spare_end(void);
 
 /*
  * sandbox_ruleset makes a Landlock ruleset that forbids to change anything

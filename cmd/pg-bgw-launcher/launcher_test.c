@@ -33,6 +33,13 @@ static int failures;
 
 static char *pointers[POINTERS_MAX + 2];
 
+/* What main.c has: a spare is made by the launcher's program only. */
+void serve(struct seat *s, int flags)
+{
+	(void)s, (void)flags;
+	abort();
+}
+
 struct packet {
 	struct request_head head;
 	char rest[512];
@@ -255,6 +262,15 @@ static int fork_both(void)
 	return code;
 }
 
+/* Without a module's worker nothing is a spare's. */
+static void test_no_spare(void)
+{
+	struct request r = { .flags = FLAG_MODULE };
+
+	CHECK(!is_spare() && !spare_serves(&r));
+	spare_end(); /* this process is nobody's worker, and lives */
+}
+
 /* In a child: children that hang leave a seat for the next request, and are waited for once. */
 static int seats_run_out(void)
 {
@@ -337,6 +353,7 @@ int main(int argc, char **argv)
 	in_child(signals, "signals");
 	in_child(seats_run_out, "seats_run_out");
 	test_must_copy();
+	test_no_spare();
 	in_child(fork_both, "fork_both");
 	return failures != 0;
 }

@@ -1,7 +1,7 @@
 /*
  * pg-bgw-launcher: forks every worker on behalf of pg-bgwd.
  *
- * Files: main.c request.c seats.c fork.c child.c sandbox.c modules.c, headers launcher.h
+ * Files: main.c request.c seats.c fork.c child.c sandbox.c modules.c spare.c, headers launcher.h
  * protocol.h calls.h; launcher_test.c is a program of its own. build.sh holds the
  * compiler's line.
  *
@@ -13,7 +13,7 @@
  * protocol.h says how it looks. It serves one request after the other, and no
  * program that is slow to execute delays them by more than milliseconds
  * (seats.c): a child is forked and forgotten, and tells its own fate through the
- * pipe that came with the request.
+ * pipe that came with the request. With modules, a copy of it serves beside it (spare.c).
  *
  * End of file on the socket is the end of the launcher. Its memory is static,
  * and it is not dumpable: a worker of the same user can neither read it nor take
@@ -42,7 +42,7 @@ static int ruleset = -1;
 _Static_assert(FDS_ROOM % 2 == 0, "the kernel may fill the padding of CMSG_SPACE");
 
 /* receive reads a packet and returns its size, at most 0 at the end; *error says what part of it did not come. */
-static ssize_t receive(struct seat *s, size_t *nfds, int *error)
+static ssize_t receive(struct seat *s, int flags, size_t *nfds, int *error)
 {
 	union {
 		struct cmsghdr align;
@@ -55,7 +55,7 @@ static ssize_t receive(struct seat *s, size_t *nfds, int *error)
 	*nfds = 0;
 	*error = 0;
 	do
-		n = recvmsg(SOCKET, &msg, MSG_CMSG_CLOEXEC);
+		n = recvmsg(SOCKET, &msg, flags | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n;
@@ -84,17 +84,23 @@ static void close_all(const int *fds, size_t n)
 /* start makes the child of s->r. 0 or an errno. */
 static int start(struct seat *s)
 {
+	if (spare_serves(&s->r))
+		spare_become(s, &inherited, ruleset, SOCKET);
+	if (is_spare())
+		return fork_worker(s, &inherited, ruleset, 0); /* a program: the seats are the launcher's */
+	spare_wanted(&s->r);
 	return fork_worker(s, &inherited, ruleset, !must_copy(&s->r, &inherited) && seat_left(s));
 }
 
-/* serve handles one packet. */
-static void serve(struct seat *s)
+void serve(struct seat *s, int flags)
 {
 	enum step step = STEP_RECEIVE;
 	size_t nfds;
 	int error;
-	ssize_t n = receive(s, &nfds, &error);
+	ssize_t n = receive(s, flags, &nfds, &error);
 
+	if (n < 0 && errno == EAGAIN)
+		return;
 	if (n <= 0)
 		_exit(0);
 	if (!error) {
@@ -158,8 +164,15 @@ int main(int argc, char **argv)
 	}
 	inherited.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	ruleset = sandbox_ruleset(argc > 1 && *argv[1] ? argv[1] : NULL);
-	if (argc > 2 && (error = modules_open(SOCKET, argv + 2, argc - 2)))
+	if (argc <= 2)
+		for (;;)
+			serve(seat_take(), 0);
+	if ((error = modules_open(SOCKET, argv + 2, argc - 2)))
 		return error;
-	for (;;)
-		serve(seat_take());
+	if (spare_open(SOCKET))
+		return 1;
+	for (;;) {
+		spare_wait(SOCKET);
+		serve(seat_take(), MSG_DONTWAIT);
+	}
 }

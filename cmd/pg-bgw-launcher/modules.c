@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,6 +27,7 @@
 
 static struct pgbgw_host host = { .version = PGBGW_HOST_VERSION };
 static void (*expect)(struct pgbgw_host_worker *);
+static void (*warm)(const struct pgbgw_host_worker *);
 static void (*run_worker)(const struct pgbgw_host_worker *);
 static int32_t registered_flags; /* of all workers that the modules register */
 static int daemon_socket;
@@ -34,6 +38,7 @@ static size_t title_size;
 static int *thread_id;
 static void *robust_head;
 static size_t robust_size;
+static int moved; /* this is a spare, or the worker that has its memory */
 
 static int say(uint32_t kind, const void *data, size_t size)
 {
@@ -76,9 +81,46 @@ static void know_thread(void)
 		robust_head = NULL;
 }
 
+/*
+ * Restartable sequences (rseq): the kernel writes to a place in the thread's memory, where glibc
+ * has told it to. A child that shares memory has no such place, so a spare gives its own up and its
+ * worker takes it. The size is glibc's secret, and a multiple of 32.
+ */
+#if __has_include(<sys/rseq.h>)
+enum { RSEQ_ON, RSEQ_OFF = RSEQ_FLAG_UNREGISTER };
+static struct rseq *rseq_place;
+static uint32_t rseq_size;
+static int rseq_known; /* there are none, or they can be given up */
+
+static long rseq(int flags)
+{
+	return call(SYS_rseq, (long)rseq_place, rseq_size, flags, RSEQ_SIG, 0);
+}
+
+static void know_rseq(void)
+{
+	rseq_known = __rseq_size == 0;
+	rseq_place = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+	for (rseq_size = 32; !rseq_known && rseq_size <= 1024; rseq_size += 32)
+		if (rseq(RSEQ_OFF) == 0) {
+			rseq(RSEQ_ON);
+			rseq_known = 1;
+			return;
+		}
+	rseq_size = 0;
+}
+#else
+enum { RSEQ_ON, RSEQ_OFF, rseq_size = 0, rseq_known = 1 };
+static long rseq(int flags) { return flags; }
+static void know_rseq(void) {}
+#endif
+
 static void become_process(void)
 {
 	int id = (int)call(SYS_set_tid_address, (long)thread_id, 0, 0, 0, 0);
+
+	if (rseq_size && moved)
+		rseq(RSEQ_ON);
 
 	if (thread_id)
 		*thread_id = id;
@@ -98,7 +140,8 @@ static int open_release(const char *path)
 	*(void **)&preload = dlsym(library, "pgbgw_host_preload");
 	*(void **)&expect = dlsym(library, "pgbgw_host_expect");
 	*(void **)&run_worker = dlsym(library, "pgbgw_host_run");
-	if (!preload || !expect || !run_worker) {
+	*(void **)&warm = dlsym(library, "pgbgw_host_warm");
+	if (!preload || !expect || !warm || !run_worker) {
 		fprintf(stderr, "<3>%s is not a library of pg-bgw for PostgreSQL's modules\n", path);
 		return 1;
 	}
@@ -116,6 +159,63 @@ static const char *variable(char **envp, const char *name)
 		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
 			return *envp + n + 1;
 	return "";
+}
+
+/* The last worker, so that a launcher learns what its spare has seen. */
+static struct seen {
+	int32_t flags;
+	char library[sizeof ((struct pgbgw_host_entry *)0)->library];
+	char function[sizeof ((struct pgbgw_host_entry *)0)->function];
+} seen;
+_Static_assert(sizeof seen <= 4096, "a pipe takes it at once");
+
+void modules_see(const struct pgbgw_host_worker *w)
+{
+	if (seen.flags == w->flags && !strcmp(seen.library, w->library) && !strcmp(seen.function, w->function))
+		return; /* nothing is written to */
+	seen.flags = w->flags;
+	snprintf(seen.library, sizeof seen.library, "%s", w->library);
+	snprintf(seen.function, sizeof seen.function, "%s", w->function);
+}
+
+static struct pgbgw_host_worker seen_worker(void)
+{
+	return (struct pgbgw_host_worker){ .library = seen.library, .function = seen.function, .flags = seen.flags };
+}
+
+void modules_tell(int fd)
+{
+	call(SYS_write, fd, (long)&seen, sizeof seen, 0, 0);
+}
+
+int modules_learn(int fd)
+{
+	struct pgbgw_host_worker w;
+
+	if (read(fd, &seen, sizeof seen) != sizeof seen)
+		return 0;
+	w = seen_worker();
+	expect(&w);
+	return 1;
+}
+
+int modules_can_move(void)
+{
+	return rseq_known;
+}
+
+void modules_spare(const struct spare_born *last)
+{
+	struct spare_born born = { (int32_t)call(SYS_getpid, 0, 0, 0, 0, 0), last->before };
+	struct pgbgw_host_worker w = seen_worker();
+
+	moved = 1;
+	if (rseq_size)
+		rseq(RSEQ_OFF);
+	call(SYS_prctl, PR_SET_NAME, (long)"pg-bgw-spare", 0, 0, 0);
+	say(MESSAGE_SPARE, &born, sizeof born);
+	*(volatile char *)title = *title;
+	warm(&w);
 }
 
 int modules_expect(struct request *r)
@@ -149,6 +249,7 @@ int modules_open(int socket, char **argv, int argc)
 	title = argv[-2];
 	title_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - title);
 	know_thread();
+	know_rseq();
 	host.max_worker_processes = atoi(argv[MODULE_MAX]);
 	host.library_path = strdup(argv[MODULE_PATH]);
 	host.settings_file = *argv[MODULE_SETTINGS] ? strdup(argv[MODULE_SETTINGS]) : NULL;
@@ -201,6 +302,7 @@ _Noreturn void modules_run(const struct request *r, int status)
 	environ = r->envp;
 	set_title(r->name);
 	call(SYS_close, status, 0, 0, 0, 0); /* the daemon sees that it runs */
+	spare_end();
 	run_worker(&r->worker);
 	_exit(127);
 }

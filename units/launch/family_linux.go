@@ -24,11 +24,12 @@ type family struct {
 	adopting bool              // orphans come to this process
 	wake     int               // eventfd, if adopting: there is something new to sweep
 	suspect  suspect
-	dying    []*Process // leaders that have exited and that no sweep has taken on
-	sweeping bool       // a goroutine is at it
+	dying    []*Process   // leaders that have exited and that no sweep has taken on
+	sweeping bool         // a goroutine is at it
+	spares   map[int]bool // of launchers (spares_linux.go), unreaped
 }
 
-var kin = family{leaders: map[int]*Process{}, ids: map[string]bool{}, starting: map[uint64]string{}}
+var kin = family{leaders: map[int]*Process{}, ids: map[string]bool{}, spares: map[int]bool{}, starting: map[uint64]string{}}
 
 // A suspect is a dead child that is no leader, but may be the child of a start
 // that is not known yet. It is an orphan as soon as every start is known that
@@ -119,6 +120,9 @@ func (f *family) reapOrphans() {
 		switch f.judge(c.pid) {
 		case orphan:
 			f.bury(c.pid)
+		case spare:
+			delete(f.spares, c.pid)
+			f.bury(c.pid)
 		case notYet:
 			return
 		case foreign:
@@ -135,6 +139,7 @@ const (
 	orphan verdict = iota
 	notYet
 	foreign
+	spare
 )
 
 // judge tells a dead child's kind. Workers are session leaders, and no process
@@ -142,6 +147,9 @@ const (
 func (f *family) judge(pid int) verdict {
 	if f.leaders[pid] != nil {
 		return notYet
+	}
+	if f.spares[pid] {
+		return spare
 	}
 	own, err := unix.Getsid(0)
 	if sid, err2 := unix.Getsid(pid); err != nil || err2 != nil || sid == own {

@@ -88,6 +88,8 @@ const (
 	messageRegistered = 1
 	messageLoading    = 2
 	messageReady      = 3
+	messageSpare      = 4
+	spareSize         = 8
 
 	entryName     = 0
 	entryType     = 96
@@ -141,6 +143,10 @@ func (p *program) listen() {
 			p.mu.Lock()
 			p.loading = string(body)
 			p.mu.Unlock()
+		case messageSpare:
+			if len(body) == spareSize {
+				p.onSpare(int(int32(order.Uint32(body))), int(int32(order.Uint32(body[4:]))))
+			}
 		case messageReady:
 			p.loaded()
 			if m.Ready != nil {

@@ -24,8 +24,10 @@ type program struct {
 	sock  int // -1 after hangUp
 	queue []*packet
 
-	loading string      // the library whose code a launcher with modules runs; under mu
-	slow    *time.Timer // says that it does not come to an end; nil: no modules
+	loading   string      // the library whose code a launcher with modules runs; under mu
+	slow      *time.Timer // says that it does not come to an end; nil: no modules
+	spares    []int       // that may not have been reaped; the poller's goroutine's, as is the next
+	lastSpare int
 }
 
 // A packet is a request that the socket has not taken yet.
@@ -275,8 +277,10 @@ func (p *program) onExit(uint32) {
 	p.pidfd = -1
 	p.mu.Unlock()
 	p.loaded()
-	close(p.dead)
-	p.l.lost(p, p.blame(describe(status)))
+	p.endSpares(func() {
+		close(p.dead)
+		p.l.lost(p, p.blame(describe(status)))
+	})
 }
 
 func describe(s syscall.WaitStatus) string {

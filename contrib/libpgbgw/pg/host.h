@@ -4,7 +4,8 @@
  * wants, so nothing here depends on PostgreSQL's headers.
  *
  * The launcher calls pgbgw_host_preload once and pgbgw_host_expect before each fork, and
- * each child calls pgbgw_host_run with the same worker. All memory that is passed belongs to the caller and lives
+ * each child calls pgbgw_host_run with the same worker. A copy that the launcher keeps for the
+ * next worker calls pgbgw_host_warm, then pgbgw_host_expect. All memory that is passed belongs to the caller and lives
  * as long as the process.
  */
 #ifndef PGBGW_HOST_H
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PGBGW_HOST_VERSION 3
+#define PGBGW_HOST_VERSION 4
 
 #define PGBGW_SETTINGS_SIZE (1 << 20)
 
@@ -77,6 +78,12 @@ extern int pgbgw_host_preload(const struct pgbgw_host *host);
  * share. A worker without a library stands for all that have its flags.
  */
 extern void pgbgw_host_expect(struct pgbgw_host_worker *worker);
+
+/*
+ * pgbgw_host_warm is called, before the worker is known, in a copy of the launcher whose memory will be a
+ * worker's, perhaps of this one. It touches what each start touches.
+ */
+extern void pgbgw_host_warm(const struct pgbgw_host_worker *like);
 
 /* pgbgw_host_run is the worker's life; it ends with the process. */
 extern void pgbgw_host_run(const struct pgbgw_host_worker *worker) __attribute__((noreturn));

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include <setjmp.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "fmgr.h"
@@ -89,6 +90,36 @@ void pgbgw_host_expect(struct pgbgw_host_worker *worker)
 	worker->main_function = worker->library ? loaded_function(worker->library, worker->function) : NULL;
 	if (worker->flags & BGWORKER_BACKEND_DATABASE_CONNECTION)
 		libpq_share();
+}
+
+/* touch has a page read, and with to_write made ready to be written to. */
+static void touch(const volatile void *p, bool to_write)
+{
+	volatile char *at = (volatile char *)(uintptr_t)p;
+	char was;
+
+	if (!at)
+		return;
+	was = *at;
+	if (to_write)
+		*at = was;
+}
+
+void pgbgw_host_warm(const struct pgbgw_host_worker *like)
+{
+	const struct pgbgw_host_worker w = { .library = like->library, .function = like->function, .flags = like->flags };
+	void *entry = MemoryContextAllocZero(TopMemoryContext, sizeof(BackgroundWorker));
+	void *own = malloc(sizeof(pgbgw_worker));
+
+	touch(own, true);
+	free(own);
+	pfree(entry);
+	know_process();
+	touch(&the_worker, true);
+	touch(&MyProc, true);
+	touch((void *)(uintptr_t)abort, false);
+	if (w.library)
+		touch(loaded_function(w.library, w.function), false);
 }
 
 static void become_worker(const struct pgbgw_host_worker *worker)
