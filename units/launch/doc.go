@@ -32,10 +32,11 @@
 //
 // A launcher with modules keeps a spare: a copy of itself that it makes when it has made a
 // worker of a module and then 2 ms were quiet. The spare reads the same socket and becomes
-// the next such worker, for which then nothing is copied (cmd/pg-bgw-launcher/spare.c). It is one
-// more child of this process, called pg-bgw-spare, and one more of the launcher's group; it ends with its worker's
-// start or with the launcher, and is reaped then or when its successor says so. Workers with a memory limit
-// or a user of their own are copies, and so are those that come while there is no spare.
+// the next such worker, for which then nothing is copied (cmd/pg-bgw-launcher/spare.c). It is
+// one more child of this process, in its session and the launcher's group, and called
+// pg-bgw-spare. It ends when its worker runs, or with the launcher, and is reaped then or when
+// its successor says so. Workers with a memory limit or a user of their own are copies, and so
+// are those that come while there is no spare.
 //
 // # The end of a worker
 //
@@ -61,6 +62,6 @@
 // A live worker holds one descriptor (its pidfd) and no goroutine and no
 // thread. All events come through one [Poller]; while many starts are under way
 // they are gathered for some milliseconds. The launcher has one thread, which makes
-// the children in the order of the requests. A spare of a launcher with modules has 190 KiB (PSS),
-// of which 76 are private and dirty, and makes no context switch while idle.
+// the children in the order of the requests. A spare has some 190 KiB (PSS), of which 76 are
+// private and dirty, and makes no context switch while idle.
 package launch
