@@ -52,12 +52,19 @@ type fixture struct {
 
 func start(t *testing.T, to Sink) fixture {
 	t.Helper()
+	return startWith(t, Options{Sink: to})
+}
+
+// startWith fills in what o leaves out.
+func startWith(t *testing.T, o Options) fixture {
+	t.Helper()
 	f := fixture{launcher: make(launcher, 256), result: make(chan error, 1)}
-	if to == nil {
-		to = sinkFunc(func(Change) {})
+	if o.Sink == nil {
+		o.Sink = sinkFunc(func(Change) {})
 	}
-	f.Supervisor = New(Options{Launcher: f.launcher, Sink: to, Epoch: 3,
-		Settings: Settings{MaxWorkerProcesses: 200, MaxParallelWorkers: 8, RestartAfterCrash: true, SmartStopGrace: 30 * time.Second}})
+	o.Launcher, o.Epoch = f.launcher, 3
+	o.Settings = Settings{MaxWorkerProcesses: 200, MaxParallelWorkers: 8, RestartAfterCrash: true, SmartStopGrace: 30 * time.Second}
+	f.Supervisor = New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	f.cancel = cancel
 	go func() { f.result <- f.Run(ctx) }()

@@ -75,6 +75,9 @@ func (s *Supervisor) hand(e effect) {
 	case limitEffect:
 		go func() { s.post(limited{e.run, e.proc.Limit(e.limits)}) }()
 	case publishEffect:
+		if s.opts.Show != nil && e.change.Kind.ofOne() {
+			s.opts.Show(e.change.Info)
+		}
 		s.news.put(e.change)
 	case replier:
 		e.send()

@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,5 +220,40 @@ func TestLoopRestartNewHandle(t *testing.T) {
 			t.Errorf("%v %v", h, err)
 		}
 		f.end(t, f.next(t))
+	})
+}
+
+// TestShownBeforeAnswers: what a change has come to is shown before anybody is
+// answered who may go by it, though the sink has not been told yet (BGW-041, BGW-042).
+func TestShownBeforeAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		shown := map[units.Handle]Info{}
+		told := make(chan struct{})
+		f := startWith(t, Options{
+			Sink: sinkFunc(func(Change) { <-told }),
+			Show: func(i Info) { mu.Lock(); shown[i.Handle] = i; mu.Unlock() },
+		})
+		see := func(what string, want Info) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if got := shown[want.Handle]; got.Status != want.Status || got.Pid != want.Pid {
+				t.Errorf("%s: answered %v, %d; shown %v, %d", what, want.Status, want.Pid, got.Status, got.Pid)
+			}
+		}
+		h := f.register(t, units.Worker{})
+		p := f.next(t)
+		see("startup", f.WaitStartup(t.Context(), h))
+		if i, ok := f.Lookup(h); !ok || i.Status != units.StatusStarted {
+			t.Fatalf("%v, %v", i, ok)
+		} else {
+			see("look", i)
+		}
+		go p.exit(0)
+		see("shutdown", f.WaitShutdown(t.Context(), h))
+		close(told)
+		f.cancel()
+		<-f.result
 	})
 }

@@ -89,12 +89,13 @@ func (n *news) put(c *Change) {
 }
 
 func (n *news) add(c *Change) {
-	switch c.Kind {
-	case Renewed, Crashed, Skipped: // not of one registration; what follows is not moved before them
+	if !c.Kind.ofOne() { // what follows is not moved before it
 		clear(n.newest)
 		n.changes = append(n.changes, c)
 		n.hurry()
 		return
+	}
+	switch c.Kind {
 	case Registered, Started, Updated:
 	default:
 		n.hurry()

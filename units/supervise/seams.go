@@ -113,6 +113,9 @@ const (
 	Retired                  // nothing uses a segment that is not defined any more: only Segment and Incarnation, of what comes after it, hold
 )
 
+// ofOne says whether such a change is of one registration.
+func (k Kind) ofOne() bool { return k <= Unregistered }
+
 // A Change is one transition, published after it has happened: who asks the
 // Supervisor on being told sees the new state or a newer one.
 type Change struct {

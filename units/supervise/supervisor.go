@@ -13,6 +13,10 @@ import (
 type Options struct {
 	Launcher Launcher
 	Sink     Sink
+	// Show, unless nil, is called with what each change of a registration has come
+	// to, in order and before anybody is answered who may go by it. It is called on
+	// the loop's goroutine, so it must neither block nor call the Supervisor.
+	Show     func(Info)
 	Settings Settings
 	Epoch    uint32 // of this life; handles of another epoch are stale
 	Seed     uint64 // of the jitter in restart intervals

@@ -187,7 +187,7 @@ func (d *Daemon) build() error {
 	sdnotify.Scrub()
 	d.modules = newModules(d)
 	d.supervisor = supervise.New(supervise.Options{
-		Launcher: (*starter)(d), Sink: d, Epoch: epoch, Seed: rand.Uint64(),
+		Launcher: (*starter)(d), Sink: d, Show: d.show, Epoch: epoch, Seed: rand.Uint64(),
 	})
 	for _, f := range []func() error{d.buildMemory, d.buildPollers, d.buildLaunch, d.buildBus} {
 		if err := f(); err != nil {

@@ -10,8 +10,11 @@ import (
 	"github.com/pg-bgw/pg-bgw/units/supervise"
 )
 
-// Publish implements supervise.Sink: first what others read, then who is told,
-// so that whoever is told reads the new state (BGW-044).
+// show writes what others read, before any of them is told or answered: whoever
+// is reads the new state (BGW-044).
+func (d *Daemon) show(i supervise.Info) { d.slots.Set(i.Handle.Slot, slotEntry(i)) }
+
+// Publish implements supervise.Sink.
 func (d *Daemon) Publish(c supervise.Change) {
 	if c.Kind == supervise.Renewed {
 		d.dynamics.renewed(c.Segment, c.Incarnation)
@@ -25,7 +28,6 @@ func (d *Daemon) Publish(c supervise.Change) {
 		d.logChange(c)
 		return
 	}
-	d.slots.Set(c.Info.Handle.Slot, slotEntry(c.Info))
 	d.census.change(c.Before, c.Info)
 	d.publishBus(c)
 	d.suspect(c)
