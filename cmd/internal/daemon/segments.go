@@ -82,6 +82,9 @@ func (s *segments) get(name string, number uint64) (*shm.Segment, error) {
 	if !ok { // it is not defined any more
 		shape = have.shape
 	}
+	if shape.Size == 0 { // nor was it ever made
+		shape.Size = shm.DefaultSize
+	}
 	memory, err := s.create(name, shape)
 	if err != nil {
 		return nil, err
