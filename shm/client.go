@@ -146,6 +146,21 @@ func (c *client) send(ctx context.Context, r *control.Record) error {
 		return ctx.Err()
 	}
 	defer func() { c.sending <- struct{}{} }()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// There is room nearly always, and what a wait needs costs as much as the rest.
+	if c.raw.Control(func(fd uintptr) { err = control.Send(int(fd), b, -1) }) != nil {
+		return ErrClosed
+	}
+	if errors.Is(err, syscall.EAGAIN) {
+		return c.sendLater(ctx, b)
+	}
+	return sent(err)
+}
+
+// sendLater sends b when the supervisor reads. Who calls it holds the token.
+func (c *client) sendLater(ctx context.Context, b []byte) error {
 	stop := context.AfterFunc(ctx, func() { c.file.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {
@@ -153,6 +168,7 @@ func (c *client) send(ctx context.Context, r *control.Record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		var err error
 		waited := c.raw.Write(func(fd uintptr) bool {
 			err = control.Send(int(fd), b, -1)
 			return !errors.Is(err, syscall.EAGAIN)
@@ -162,11 +178,17 @@ func (c *client) send(ctx context.Context, r *control.Record) error {
 			continue // this call's end, or the late one of a call before
 		case waited != nil:
 			return ErrClosed
-		case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
-			return ErrSupervisorDied
 		}
-		return err
+		return sent(err)
 	}
+}
+
+// sent is what sending has come to, as the caller is told.
+func sent(err error) error {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrSupervisorDied
+	}
+	return err
 }
 
 // read takes records until the socket ends, and says why it did.
