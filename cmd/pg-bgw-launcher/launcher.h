@@ -167,8 +167,9 @@ int modules_learn(int fd);
 /* modules_can_move says whether a worker can run in the memory of a process that ends. */
 int modules_can_move(void);
 
-/* modules_spare makes the calling process, a copy of the launcher, a spare, and tells the daemon. */
-void modules_spare(const struct spare_born *born);
+/* modules_spare makes the calling process, a copy of the launcher, a spare; modules_tell_spare tells the daemon of it. */
+void modules_spare(void);
+void modules_tell_spare(int32_t pid);
 
 /* spare_open is called once by a launcher with modules. 0 or an errno. */
 int spare_open(int socket);

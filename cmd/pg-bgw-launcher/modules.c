@@ -204,16 +204,19 @@ int modules_can_move(void)
 	return rseq_known;
 }
 
-void modules_spare(const struct spare_born *last)
+void modules_tell_spare(int32_t pid)
 {
-	struct spare_born born = { (int32_t)call(SYS_getpid, 0, 0, 0, 0, 0), last->before };
+	say(MESSAGE_SPARE, &pid, sizeof pid);
+}
+
+void modules_spare(void)
+{
 	struct pgbgw_host_worker w = seen_worker();
 
 	moved = 1;
 	if (rseq_size)
 		rseq(RSEQ_OFF);
 	call(SYS_prctl, PR_SET_NAME, (long)"pg-bgw-spare", 0, 0, 0);
-	say(MESSAGE_SPARE, &born, sizeof born);
 	*(volatile char *)title = *title;
 	warm(&w);
 }

@@ -88,13 +88,7 @@ enum message_kind {
 	MESSAGE_REGISTERED = 1, /* struct pgbgw_host_entry: _PG_init registered a worker */
 	MESSAGE_LOADING,        /* path of the library whose code runs next; empty: none any more */
 	MESSAGE_READY,          /* all are loaded; requests are served from now on */
-	MESSAGE_SPARE,          /* struct spare_born, from the spare: another child of the daemon */
-};
-
-/* A spare, which makes one worker and ends (spare.c). It has no successor before its end. */
-struct spare_born {
-	int32_t pid;
-	int32_t before; /* the one before, or 0 */
+	MESSAGE_SPARE,          /* int32_t, number of the launcher's next spare, another child of the daemon (spare.c) */
 };
 
 /* The values are those of units/launch.Step. */
@@ -140,6 +134,5 @@ struct report {
 _Static_assert(sizeof(struct request_head) == 48, "request_head");
 _Static_assert(sizeof(struct request_rlimit) == 24, "request_rlimit");
 _Static_assert(sizeof(struct report) == 8, "report");
-_Static_assert(sizeof(struct spare_born) == 8, "spare_born");
 
 #endif

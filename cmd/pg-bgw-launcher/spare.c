@@ -21,7 +21,7 @@
  * the spare is dead, stopped or busy, and makes the worker by copying itself, as it does with all
  * that come while there is no spare.
  *
- * A spare is the daemon's child, like a worker, and tells it so (MESSAGE_SPARE). The launcher
+ * A spare is the daemon's child, like a worker. The launcher tells the daemon of it (MESSAGE_SPARE) and
  * sees its end by a pipe, and whether it has left a note there: what worker it has become.
  */
 #define _GNU_SOURCE
@@ -54,7 +54,7 @@ static int set = -1;           /* epoll: the socket and the spare's end */
 static int note;               /* of the launcher: the pipe's read end; of the spare: the other */
 static int spare;              /* the number of this process if it is a spare, else 0 */
 static int blocked;            /* the number of the spare whose memory a worker has, or 0 */
-static struct spare_born last; /* the number of the last one */
+static int missed;             /* the launcher made a worker that the spare should have made */
 static uintptr_t stack_top;    /* of a worker's stack */
 static _Alignas(16) char spare_stack[SPARE_STACK];
 
@@ -95,6 +95,7 @@ void spare_wanted(const struct request *r)
 	modules_see(&r->worker);
 	if (state == NONE)
 		state = WANTED;
+	missed = 1; /* perhaps the spare is dead, and that is not known yet */
 }
 
 /*
@@ -122,7 +123,7 @@ static void live(void *arg)
 	(void)arg;
 	spare = (int)call(SYS_getpid, 0, 0, 0, 0, 0);
 	close(set);
-	modules_spare(&last);
+	modules_spare();
 	rehearse(seat_take());
 	for (;;)
 		serve(seat_take(), 0);
@@ -139,6 +140,7 @@ static __attribute__((noinline)) void make_spare(void)
 	long pid;
 
 	state = NONE;
+	missed = 0;
 	if (!modules_can_move() || pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return;
 	stack_top = ((uintptr_t)__builtin_frame_address(0) - BELOW) & ~(uintptr_t)15;
@@ -147,7 +149,7 @@ static __attribute__((noinline)) void make_spare(void)
 	close(ends[1]);
 	note = e.data.fd = ends[0];
 	if (pid > 0)
-		last.before = (int32_t)pid;
+		modules_tell_spare((int32_t)pid); /* nothing else is done before: a launcher that is asked to end has told */
 	if (pid > 0 && !epoll_ctl(set, EPOLL_CTL_ADD, note, &e))
 		state = SETTLING;
 	else
@@ -157,7 +159,7 @@ static __attribute__((noinline)) void make_spare(void)
 /* ended: the spare is gone, or all but gone. One that became no worker is not replaced before there is a need. */
 static void ended(void)
 {
-	state = modules_learn(note) ? WANTED : NONE;
+	state = modules_learn(note) || missed ? WANTED : NONE;
 	epoll_ctl(set, EPOLL_CTL_DEL, note, NULL); /* a child before its exec may have the pipe, too */
 	close(note);
 }

@@ -174,6 +174,24 @@ func TestModuleSpareLost(t *testing.T) {
 	s.spare(last)
 }
 
+// TestModuleSpareReplaced: a launcher that is replaced when it has just made a spare, or is about to,
+// leaves none behind, dead or alive.
+func TestModuleSpareReplaced(t *testing.T) {
+	dir := needModules(t)
+	parameters := map[string]string{}
+	s := beside(t, modulesBlock(dir, parameters, "bgw_rows"), "")
+	launcher := s.moduleLauncher(0)
+	for i := range 4 { // as many as are reloaded at once
+		s.starts(fmt.Sprint("one", i))
+		parameters["bgw_rows.level"] = strconv.Itoa(2 + i%8)
+		s.file("pg-bgw.hcl", modulesBlock(dir, parameters, "bgw_rows"))
+		s.again(i%2 == 0)
+		launcher = s.moduleLauncher(launcher)
+	}
+	s.starts("last")
+	s.spare()
+}
+
 // TestModuleSpareBurst: of many workers at once one has the spare; in the end there is one spare.
 func TestModuleSpareBurst(t *testing.T) {
 	const n = 40

@@ -89,7 +89,7 @@ const (
 	messageLoading    = 2
 	messageReady      = 3
 	messageSpare      = 4
-	spareSize         = 8
+	spareSize         = 4
 
 	entryName     = 0
 	entryType     = 96
@@ -145,7 +145,7 @@ func (p *program) listen() {
 			p.mu.Unlock()
 		case messageSpare:
 			if len(body) == spareSize {
-				p.onSpare(int(int32(order.Uint32(body))), int(int32(order.Uint32(body[4:]))))
+				p.onSpare(int(int32(order.Uint32(body))))
 			}
 		case messageReady:
 			p.loaded()

@@ -21,13 +21,12 @@ type program struct {
 	dead    chan struct{} // closed when it has been reaped
 
 	mu    sync.Mutex
-	sock  int // -1 after hangUp
+	sock  int // -1: closed
 	queue []*packet
 
-	loading   string      // the library whose code a launcher with modules runs; under mu
-	slow      *time.Timer // says that it does not come to an end; nil: no modules
-	spares    []int       // that may not have been reaped; the poller's goroutine's, as is the next
-	lastSpare int
+	loading string      // the library whose code a launcher with modules runs; under mu
+	slow    *time.Timer // says that it does not come to an end; nil: no modules
+	spares  []int       // that may not have been reaped; the poller's goroutine's
 }
 
 // A packet is a request that the socket has not taken yet.
@@ -225,9 +224,15 @@ func (p *program) onSocket(events uint32) {
 	}
 }
 
-// hangUp closes the socket: the program ends when it has served what it was sent.
+// hangUp asks the program to end when it has served what it was sent. What it says
+// until then is heard: it may have made a spare, of which nobody else tells.
 func (p *program) hangUp() {
-	p.onSocket(unix.EPOLLHUP)
+	p.mu.Lock()
+	if p.sock >= 0 {
+		_ = unix.Shutdown(p.sock, unix.SHUT_WR)
+	}
+	p.mu.Unlock()
+	p.onSocket(0) // fails what is queued
 }
 
 // endTimeout bounds how long a program may take to serve what it was sent.
@@ -271,7 +276,7 @@ func (p *program) onExit(uint32) {
 	if p.l.opts.Modules != nil {
 		p.listen() // its last words
 	}
-	p.hangUp()
+	p.onSocket(unix.EPOLLHUP)
 	p.mu.Lock()
 	unix.Close(p.pidfd)
 	p.pidfd = -1

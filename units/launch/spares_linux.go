@@ -11,14 +11,9 @@ import (
 // ends when it has made a worker or with its launcher. Whoever is not told of it
 // takes it for somebody else's child: nobody signals it or waits for it.
 
-// onSpare is told that a launcher has made its spare pid, and which was the one before,
-// or 0, which has ended or is about to. It runs on the poller's goroutine.
-func (p *program) onSpare(pid, before int) {
-	if before != 0 && before != p.lastSpare { // killed before it could say that it is there
-		kin.addSpare(before)
-		p.spares = append(p.spares, before)
-	}
-	p.lastSpare = pid
+// onSpare is told that a launcher has made its spare pid; the one before has ended
+// or is about to. It runs on the poller's goroutine.
+func (p *program) onSpare(pid int) {
 	kin.addSpare(pid)
 	p.spares = append(slices.DeleteFunc(p.spares, kin.reapSpare), pid)
 }
