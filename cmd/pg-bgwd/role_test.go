@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 
@@ -24,6 +25,22 @@ func role(r string) int {
 	switch r {
 	case "attach": // attaches and waits for the end of the supervisor
 		return attached(ctx, w)
+	case "leave": // the same, and at SIGTERM detaches
+		asked, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+		defer stop()
+		if code := attach(ctx, w); code != 0 {
+			return code
+		}
+		select {
+		case <-w.Done():
+			return 1
+		case <-asked.Done():
+		}
+		if err := w.Close(); err != nil {
+			fmt.Println("close:", err)
+			return 1
+		}
+		return 0
 	case "furnish": // puts one of each into its segment, and holds a lock
 		return furnish(ctx, w)
 	case "script":
@@ -42,6 +59,14 @@ func role(r string) int {
 }
 
 func attached(ctx context.Context, w *shm.Worker) int {
+	if code := attach(ctx, w); code != 0 {
+		return code
+	}
+	<-w.Done()
+	return 1
+}
+
+func attach(ctx context.Context, w *shm.Worker) int {
 	if err := w.Attach(ctx); err != nil {
 		fmt.Println("attach:", err)
 		return 1
@@ -60,8 +85,7 @@ func attached(ctx context.Context, w *shm.Worker) int {
 		fmt.Println("ready:", err)
 		return 1
 	}
-	<-w.Done()
-	return 1
+	return 0
 }
 
 func parent(ctx context.Context, w *shm.Worker) int {

@@ -49,7 +49,7 @@ func segmentBlock(size string) string {
 func TestSegmentRemoved(t *testing.T) {
 	s := start(t, startBus(t), map[string]string{
 		"pg-bgw.hcl":       segmentBlock("4MiB"),
-		"workers.d/10.hcl": attacher("static", "other") + attacher("witness", "main"),
+		"workers.d/10.hcl": strings.Replace(attacher("static", "other"), `"attach"`, `"leave"`, 1) + attacher("witness", "main"),
 	})
 	d := definition("dynamic", 0, testProgram())
 	d.Set |= dbusapi.KeyEnvironment | dbusapi.KeySegment
@@ -68,7 +68,9 @@ func TestSegmentRemoved(t *testing.T) {
 	}
 	s.file("workers.d/10.hcl", attacher("witness", "main"))
 	s.again(true)
-	s.state("static", "ended")
+	if i := s.state("static", "ended"); i.ExitSignal != 0 {
+		t.Fatalf("its end is the crash of its segment: %+v", i)
+	}
 	if o := s.shared("other"); len(o) == 0 || o[0].Kind != dbusapi.SharedSegment || !slices.ContainsFunc(o, func(o dbusapi.SharedObject) bool { return o.Kind == dbusapi.SharedDynamic }) {
 		t.Errorf("while a worker uses it, there is %+v", o)
 	}
