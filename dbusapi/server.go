@@ -90,7 +90,8 @@ func (s *Server) Start(ctx context.Context) error {
 }
 
 // Close sends what was published before and answers the calls under way, until ctx ends, then gives the name back and
-// leaves the bus. Waits, and what is not done by then, are cut off. The Backend hears of no BusLost. Close of a Server that is not started does nothing.
+// leaves the bus. Waits, and what is not done by then, are cut off. The Backend hears of no BusLost. Close of a Server
+// that is not started does nothing.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	cancel, done := s.cancel, s.done

@@ -35,8 +35,10 @@
 // the next such worker, for which then nothing is copied (cmd/pg-bgw-launcher/spare.c). It is
 // one more child of this process, in its session and the launcher's group, and called
 // pg-bgw-spare. It ends when its worker runs, or with the launcher, and is reaped then or when
-// its successor says so. Workers with a memory limit or a user of their own are copies, and so
-// are those that come while there is no spare.
+// the launcher tells of the next one. The pages that it has touched stay counted in the
+// launcher's cgroup (Documentation/admin-guide/cgroup-v2.rst, Memory Ownership), so workers
+// with a memory limit are copies; and so are those with a user of their own, and those that
+// come while there is no spare.
 //
 // # The end of a worker
 //

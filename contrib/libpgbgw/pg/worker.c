@@ -107,7 +107,6 @@ static void touch(const volatile void *p, bool to_write)
 
 void pgbgw_host_warm(const struct pgbgw_host_worker *like)
 {
-	const struct pgbgw_host_worker w = { .library = like->library, .function = like->function, .flags = like->flags };
 	void *entry = MemoryContextAllocZero(TopMemoryContext, sizeof(BackgroundWorker));
 	void *own = malloc(sizeof(pgbgw_worker));
 
@@ -118,8 +117,7 @@ void pgbgw_host_warm(const struct pgbgw_host_worker *like)
 	touch(&the_worker, true);
 	touch(&MyProc, true);
 	touch((void *)(uintptr_t)abort, false);
-	if (w.library)
-		touch(loaded_function(w.library, w.function), false);
+	touch(loaded_function(like->library, like->function), false);
 }
 
 static void become_worker(const struct pgbgw_host_worker *worker)
