@@ -103,11 +103,6 @@ void spi_subtransaction_ended(int nesting, bool commit)
 	spi_cursors_of_subtransaction(nesting, commit);
 }
 
-static bool word(const struct sql_facts *f, const char *w)
-{
-	return strcmp(f->first, w) == 0;
-}
-
 int spi_permit(const struct sql_facts *f, bool read_only, long tcount)
 {
 	if (f->copy)
@@ -189,7 +184,7 @@ static int limited(const char *src, long tcount, int nargs, const Oid *types, co
 
 static bool can_be_cursor(const struct sql_facts *f)
 {
-	return f->statements == 1 && !f->writes && (word(f, "select") || word(f, "with") || word(f, "values") || word(f, "table"));
+	return f->statements == 1 && !f->writes && sql_is_query(f);
 }
 
 /* run is every execution of a text; nargs -1 is without parameters. */

@@ -184,8 +184,7 @@ static void special_word(const char *word, const char *last, struct sql_facts *o
 			strlcpy(out->special, tags[i].tag, sizeof out->special);
 }
 
-/* is_query: as far as its first word says. */
-static bool is_query(const struct sql_facts *out)
+bool sql_is_query(const struct sql_facts *out)
 {
 	static const char *const queries[] = { "select", "values", "with", "table", NULL };
 
@@ -200,7 +199,7 @@ static void later_word(const char *word, const char *last, int depth, struct sql
 {
 	static const char *const no_verbs[] = { "for", "key", "as", NULL }; /* what follows these is a lock, or a name */
 
-	if (*last && is_query(out))
+	if (*last && sql_is_query(out))
 		special_word(word, last, out);
 	if (one_of(out->first, definers))
 		what_is_defined(word, out);

@@ -19,4 +19,7 @@ struct sql_facts {
 
 extern void sql_look(const char *text, struct sql_facts *out);
 
+/* sql_is_query says whether the last statement is a query, as far as its first word says. */
+extern bool sql_is_query(const struct sql_facts *facts);
+
 #endif
